@@ -1,0 +1,27 @@
+"""What an API key may do."""
+
+from django.db import models
+
+
+class Scope(models.TextChoices):
+    """The scopes of API keys; a key without a scope cannot do what the scope names."""
+
+    EMAILS_SEND = "emails:send", "Send, cancel, reschedule and retry own mail"
+    EMAILS_READ = "emails:read", "Read own mail"
+    #: Lifts the limit to the key's own user.
+    EMAILS_ALL = "emails:all", "Reach everybody's mail, not only the key's user's"
+    PROVIDERS_READ = "providers:read", "Read SMTP accounts"
+    PROVIDERS_WRITE = "providers:write", "Create, change and delete SMTP accounts"
+    TEMPLATES_READ = "templates:read", "Read templates"
+    TEMPLATES_WRITE = "templates:write", "Create and change templates"
+
+
+#: Scopes of a key for which nobody asked for special ones: everything about one's own things.
+DEFAULT_SCOPES = [
+    Scope.EMAILS_SEND.value,
+    Scope.EMAILS_READ.value,
+    Scope.PROVIDERS_READ.value,
+    Scope.PROVIDERS_WRITE.value,
+    Scope.TEMPLATES_READ.value,
+    Scope.TEMPLATES_WRITE.value,
+]

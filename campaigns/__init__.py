@@ -1,0 +1,1 @@
+"""Lists, contacts, segments, campaigns and their imports."""

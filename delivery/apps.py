@@ -1,0 +1,38 @@
+"""Django application configuration."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+def ensure_email_types(using: str, **_signal: Any) -> None:
+    """Create the two email types that every installation has; an operator's changes stay."""
+    from delivery.models import EmailType, UnknownPolicy
+    from delivery.states import Lane
+
+    for name, values in {
+        "transactional": {
+            "lane": Lane.TRANSACTIONAL,
+            "priority": 2,
+            "unknown_policy": UnknownPolicy.RESEND,
+        },
+        "marketing": {"lane": Lane.BULK, "priority": 4, "unknown_policy": UnknownPolicy.PARK},
+    }.items():
+        EmailType.objects.using(using).get_or_create(name=name, defaults=values)
+
+
+class DeliveryConfig(AppConfig):
+    """The delivery application."""
+
+    name = "delivery"
+    verbose_name = "Delivery"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Have the email types made after every migration, and guard accounts that carried mail."""
+        from delivery.references import use_of_provider
+        from providers.services import in_use_checks
+
+        in_use_checks.append(use_of_provider)
+        post_migrate.connect(ensure_email_types, sender=self, dispatch_uid="email types")

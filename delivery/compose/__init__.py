@@ -1,0 +1,15 @@
+"""From content and message to the bytes on the wire. No database, no clock, no network."""
+
+from delivery.compose.content import CompiledContent, Preview, compile_content
+from delivery.compose.errors import ComposeError
+from delivery.compose.source import AttachmentSource, ContentSource, MailFields
+
+__all__ = [
+    "AttachmentSource",
+    "CompiledContent",
+    "ComposeError",
+    "ContentSource",
+    "MailFields",
+    "Preview",
+    "compile_content",
+]

@@ -1,0 +1,154 @@
+"""The plain-text part of a mail that was given as HTML only.
+
+Converting takes milliseconds, so a template is converted once, as a template: its Liquid is
+swapped for tokens, the HTML turned into text, and the Liquid put back. That is used only if every
+tag came through in order and every output under the same tags; otherwise each rendered mail is
+converted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from inscriptis import get_text  # type: ignore[import-untyped]  # ships no types
+from inscriptis.css_profiles import CSS_PROFILES  # type: ignore[import-untyped]  # ships no types
+from inscriptis.html_engine import Inscriptis  # type: ignore[import-untyped]  # ships no types
+from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]  # ships no types
+from lxml.html import document_fromstring  # type: ignore[import-untyped]  # ships no types
+
+from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# "strict" is the profile that does not indent what stands in a `div`.
+_CONFIG = ParserConfig(css=CSS_PROFILES["strict"], display_links=True, display_anchors=False)
+
+_BLANK_LINES = re.compile(r"\n{3,}")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+
+_COMMENT_TAG = re.compile(
+    r"\{%-?\s*comment\s*-?%\}.*?\{%-?\s*endcomment\s*-?%\}|\{%-?\s*#.*?%\}", re.DOTALL
+)
+# What a mail program does not show, and a converter drops together with the Liquid inside.
+_UNSEEN = re.compile(
+    r"<!--.*?-->|<(head|style|script|title)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE
+)
+_CONSTRUCT = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_TAG_NAME = re.compile(r"\{%-?\s*(\w*)")
+# Of use in HTML only; what they are applied to needs no change in text.
+_HTML_FILTERS = re.compile(r"(?:\s*\|\s*(?:escape|newline_to_br)\s*)+(-?\}\})")
+_STATEFUL = re.compile(r"\{%-?\s*(?:assign|capture|increment|decrement|cycle)\b")
+_UNFIT = re.compile(r"\{%-?\s*(?:raw|doc|comment|capture)\b|\|\s*(?:escape\w*|newline_to_br)\b")
+_MARKUP_IN_STRING = re.compile(r"""["'][^"']*[<&]""")
+_LIQUID_IN_TAG_NAME = re.compile(r"</?\{[{%]")
+
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_TOKEN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
+
+
+def html_to_text(html: str) -> str:
+    """Return the text of an HTML document; links read `[text](address)`. Never raises."""
+    text: str = get_text(_CONTROLS.sub("", html), _CONFIG)
+    return tidy(text)
+
+
+def tidy(text: str) -> str:
+    """Return the text without runs of blank lines and without blank lines around it."""
+    lines = [line.rstrip() for line in text.split("\n")]
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+
+
+def text_template(html: str) -> Compiled | None:
+    """Return a text template that says what the HTML template says, or None if unsure."""
+    source = _COMMENT_TAG.sub("", html)
+    for unseen in _UNSEEN.finditer(source):
+        if _STATEFUL.search(unseen[0]):
+            return None
+    source = _UNSEEN.sub("", source)
+    source = _HTML_FILTERS.sub(r"\1", source)
+    constructs = _CONSTRUCT.findall(source)
+    if _OPEN in source or _LIQUID_IN_TAG_NAME.search(source) or any(map(_is_unfit, constructs)):
+        return None
+    text = _flat_text(_tokenized(source))
+    if not _is_faithful(text, constructs) or _CONSTRUCT.search(text):
+        return None
+    try:
+        return compile_source(_restored(text, constructs), html=False)
+    except TemplateSyntaxProblem:
+        return None
+
+
+def _is_unfit(construct: str) -> bool:
+    return bool(_UNFIT.search(construct) or _MARKUP_IN_STRING.search(construct))
+
+
+def _tokenized(source: str) -> str:
+    numbers: Iterator[int] = iter(range(len(source)))
+    return _CONSTRUCT.sub(lambda _: f"{_OPEN}{next(numbers)}{_CLOSE}", source)
+
+
+def _flat_text(html: str) -> str:
+    """Convert with tables taken as lines of text: a converter moves what stands between cells."""
+    if not html.strip():
+        return ""
+    tree = document_fromstring(_CONTROLS.sub("", html))
+    for element in tree.iter("table", "thead", "tbody", "tfoot", "tr", "td", "th"):
+        if element.tag in {"td", "th"}:
+            element.tag = "span"
+            element.tail = " " + (element.tail or "")
+        else:
+            element.tag = "div"
+        element.attrib.clear()
+    return tidy(Inscriptis(tree, _CONFIG).get_text())
+
+
+def _is_faithful(text: str, constructs: list[str]) -> bool:
+    """Tell whether all tags are there in order, and each output once at most, under its tags."""
+    before = _surroundings(range(len(constructs)), constructs)
+    numbers = [int(number) for number in _TOKEN.findall(text)]
+    after = _surroundings(numbers, constructs)
+    tags = [number for number in numbers if constructs[number].startswith("{%")]
+    all_tags = [n for n, construct in enumerate(constructs) if construct.startswith("{%")]
+    return (
+        tags == all_tags
+        and len(set(numbers)) == len(numbers)
+        and all(before[number] == after[number] for number in numbers)
+    )
+
+
+def _surroundings(numbers: Iterable[int], constructs: list[str]) -> dict[int, tuple[int, ...]]:
+    """Map each output to the tags it stands under and the last one that changed a variable."""
+    result: dict[int, tuple[int, ...]] = {}
+    under: list[int] = []
+    last_change = -1
+    for number in numbers:
+        construct = constructs[number]
+        if construct.startswith("{{"):
+            result[number] = (last_change, *under)
+            continue
+        result[number] = ()
+        name = _TAG_NAME.match(construct)
+        kind = name[1] if name else ""
+        if _STATEFUL.match(construct):
+            last_change = number
+        elif kind.startswith("end"):
+            del under[-1:]
+        elif kind in {"else", "elsif", "when"}:
+            under[-1:] = [number]
+        elif kind in {"if", "unless", "for", "case", "ifchanged"}:
+            under.append(number)
+    return result
+
+
+def _restored(text: str, constructs: list[str]) -> str:
+    """Put the Liquid back; a line that holds tags only leaves no line behind."""
+    lines = []
+    for line in text.split("\n"):
+        numbers = [int(number) for number in _TOKEN.findall(line)]
+        only_tags = numbers and not _TOKEN.sub("", line).strip()
+        only_tags = only_tags and all(constructs[n].startswith("{%") for n in numbers)
+        restored = _TOKEN.sub(lambda token: constructs[int(token[1])], line)
+        lines.append(restored.strip() if only_tags else restored + "\n")
+    return "".join(lines).removesuffix("\n")

@@ -1,0 +1,166 @@
+"""A batch: many whole messages, or one content with many recipients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from delivery.intake import fields
+from delivery.intake.faults import Faults, clip
+from delivery.intake.message import (
+    CONTENT_FIELDS,
+    ENVELOPE_FIELDS,
+    Arguments,
+    canonical,
+    check_expiry,
+    parse_message,
+    read_content,
+    read_context,
+    read_locale,
+    read_send_at,
+)
+from delivery.intake.recipients import read_envelope
+from delivery.intake.shapes import BatchInput, BatchItem, MessageInput
+from mailservice.core.errors import InvalidInputError
+from mailservice.core.headers import MAX_HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from delivery.intake.shapes import Limits
+
+#: What an entry of `recipients` may hold beside the shared content.
+ITEM_FIELDS = frozenset(
+    {"to", "cc", "bcc", "context", "headers", "metadata", "tags", "locale", "send_at"}
+)
+_SHARED_FIELDS = CONTENT_FIELDS | ENVELOPE_FIELDS | {"recipients"}
+_MAX_NAMED = 10
+
+
+def parse_batch(data: Mapping[str, object], *, now: datetime, limits: Limits) -> BatchInput:
+    """Return the items of a batch, each with its message or its error.
+
+    `data` is `{"messages": [message, …]}`, or one content and `"recipients": [{"to", "cc", "bcc",
+    "context", "headers", "metadata", "tags", "locale", "send_at"}, …]`. There, an item's context,
+    headers and metadata are laid over the shared ones key by key, its tags are added, its locale
+    and `send_at` replace them; a plain string stands for `{"to": …}`. Raises `InvalidInputError`
+    only for a fault that is not one item's.
+    """
+    if data.get("messages") is None:
+        return _parse_shared(data, now, limits)
+    faults = Faults()
+    for name in sorted(data.keys() - {"messages"})[:_MAX_NAMED]:
+        faults.add(clip(name), "conflict", "Beside messages no other field is allowed.")
+    messages = _read_list(data["messages"], "messages", faults, limits)
+    faults.raise_if_any()
+    return BatchInput(
+        tuple(_whole(index, item, now, limits) for index, item in enumerate(messages)),
+        is_shared_content=False,
+    )
+
+
+def _read_list(value: object, path: str, faults: Faults, limits: Limits) -> list[Any]:
+    if not isinstance(value, list):
+        faults.add(path, "invalid_type", "This must be a list.")
+    elif not value:
+        faults.add(path, "required", "The list is empty.")
+    elif len(value) > limits.max_batch:
+        faults.add(
+            path, "too_many", f"At most {limits.max_batch} items are allowed, {len(value)} given."
+        )
+    else:
+        return value
+    return []
+
+
+def _whole(index: int, item: object, now: datetime, limits: Limits) -> BatchItem:
+    try:
+        if not isinstance(item, dict):
+            raise InvalidInputError.for_field("", "This must be an object.", code="invalid_type")
+        return BatchItem(index, parse_message(item, now=now, limits=limits), None)
+    except InvalidInputError as error:
+        return BatchItem(index, None, error)
+
+
+def _parse_shared(data: Mapping[str, object], now: datetime, limits: Limits) -> BatchInput:
+    if data.get("recipients") is None:
+        raise InvalidInputError.for_field(
+            "messages", "Give messages, or one content with recipients.", code="required"
+        )
+    faults = Faults()
+    for name in sorted(ENVELOPE_FIELDS & data.keys()):
+        faults.add(name, "conflict", "Beside recipients this belongs into each of its entries.")
+    given = canonical(data, _SHARED_FIELDS, faults)
+    recipients = _read_list(given.pop("recipients", None), "recipients", faults, limits)
+    shared = read_content(given, faults, now=now, limits=limits)
+    faults.raise_if_any()
+    reader = _ItemReader(shared, now, limits)
+    return BatchInput(
+        tuple(reader.read(index, item) for index, item in enumerate(recipients)),
+        is_shared_content=True,
+    )
+
+
+class _ItemReader:
+    """Makes messages from one content and the entries of `recipients`."""
+
+    def __init__(self, shared: Arguments, now: datetime, limits: Limits) -> None:
+        self.shared = shared
+        self.now = now
+        self.limits = limits
+
+    def read(self, index: int, item: object) -> BatchItem:
+        faults = Faults()
+        if isinstance(item, dict):
+            arguments = self._arguments(canonical(item, ITEM_FIELDS, faults), faults)
+        elif isinstance(item, str):
+            arguments = self._arguments({"to": item}, faults)
+        else:
+            faults.add("", "invalid_type", 'This must be an object such as {"to": …}.')
+        error = faults.error()
+        if error is not None:
+            return BatchItem(index, None, error)
+        return BatchItem(index, MessageInput(**arguments), None)
+
+    def _arguments(self, given: dict[str, object], faults: Faults) -> Arguments:
+        arguments = self.shared.copy()
+        arguments["to"], arguments["cc"], arguments["bcc"] = read_envelope(
+            given, faults, limit=self.limits.max_recipients
+        )
+        if "context" in given:
+            merged = _merged(arguments["context"], given["context"])
+            arguments["context"] = read_context(merged, faults)
+        if "metadata" in given:
+            merged = _merged(arguments["metadata"], given["metadata"])
+            arguments["metadata"] = fields.read_metadata(merged, faults)
+        if len(given) > 1:
+            self._read_rare(given, faults, arguments)
+        return arguments
+
+    def _read_rare(self, given: dict[str, object], faults: Faults, arguments: Arguments) -> None:
+        if "headers" in given:
+            own = fields.read_headers(given["headers"], faults)
+            headers = _overlay(arguments["headers"], own)
+            fields.check_count(len(headers), "headers", faults, limit=MAX_HEADERS)
+            arguments["headers"] = headers
+        if "tags" in given:
+            own_tags = fields.read_tags(given["tags"], faults)
+            tags = tuple(dict.fromkeys(arguments["tags"] + own_tags))
+            fields.check_count(len(tags), "tags", faults, limit=fields.MAX_TAGS)
+            arguments["tags"] = tags
+        if "locale" in given:
+            arguments["locale"] = read_locale(given["locale"], faults)
+        if "send_at" in given:
+            arguments["send_at"] = read_send_at(given["send_at"], faults, self.now)
+            check_expiry(arguments.get("expires_at"), arguments["send_at"], faults, self.now)
+
+
+def _merged(shared: dict[str, Any] | None, own: object) -> object:
+    """Return an item's object over the shared one, to be checked as a whole."""
+    return {**shared, **own} if shared and isinstance(own, dict) else own
+
+
+def _overlay(shared: dict[str, str], own: dict[str, str]) -> dict[str, str]:
+    """Return both sets of headers, where one's own replaces the shared one of the same name."""
+    names = {name.lower() for name in own}
+    return {name: value for name, value in shared.items() if name.lower() not in names} | own

@@ -1,0 +1,1 @@
+"""The queue in the database and the engine that drains it."""

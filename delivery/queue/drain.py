@@ -1,0 +1,533 @@
+"""The drain: claims messages of a lane, has them sent, and records what became of them.
+
+One thread (the Celery task's) owns the database connection and all decisions: it claims the next
+chunk while the present one is on the wire, routes, reserves quota, hands jobs to the sender threads
+of the chosen accounts, and records results in batches every few tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from delivery.compose import CompiledContent, MailFields
+from delivery.dispatch import wake, wake_seen
+from delivery.email_types import email_types
+from delivery.models import EmailType, Suppression, UnknownPolicy
+from delivery.queue.accounts import Accounts
+from delivery.queue.claims import Claimed, LeaseHolder, claim, give_back
+from delivery.queue.outcomes import Step, after_attempt, unresolved
+from delivery.queue.record import Ended, Recorder, Tried
+from delivery.queue.senders import Job
+from delivery.queue.sweep import promote_due
+from delivery.queue.test_mode import TEST_SENDERS
+from delivery.queue.warm import Warm, warm_kit
+from delivery.retries import RetryPolicy
+from delivery.states import EventKind, Lane, Status
+from mailservice.core.addresses import Address, normalized
+from mailservice.core.errors import DomainError
+from providers.models import Provider
+from providers.ports import Outcome, Scope, SendResult
+from providers.quotas import Settlement, release, reserve
+from providers.routing import Decision, MessageFacts
+
+logger = logging.getLogger(__name__)
+
+#: Results are written after so long at the latest, or when so many have come together.
+RECORD_SECONDS = 0.02
+RECORD_BATCH = 100
+#: A wake-up for further workers is sent at most so often by one drain.
+FAN_OUT_SECONDS = 0.2
+#: While mail is on the wire and the queue seemed empty, the queue is looked at so often.
+RECLAIM_SECONDS = 0.05
+#: An account with no quota known to reopen, or no account at all: look again after so long.
+NO_ACCOUNT_WAIT = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class _InHand:
+    """A claimed message on its way through this drain."""
+
+    message: Claimed
+    content: CompiledContent
+    to_send: list[dict[str, str]]
+    attempts: list[Tried] = field(default_factory=list)
+    #: Accounts that refused it as accounts, so the next attempt goes elsewhere.
+    refused_by: frozenset[UUID] = frozenset()
+
+
+@dataclass(slots=True)
+class DrainReport:
+    """What one drain did."""
+
+    claimed: int = 0
+    sent: int = 0
+    recorded: int = 0
+
+
+class Drain:
+    """One run over a lane; see the module's docstring."""
+
+    def __init__(
+        self,
+        *,
+        lane: Lane,
+        worker: str,
+        seconds: float,
+        is_stopping: Callable[[], bool],
+        kit: Warm,
+    ) -> None:
+        self._lane = lane
+        self._worker = worker
+        self._end = time.monotonic() + seconds
+        self._is_stopping = is_stopping
+        self._accounts: Accounts = kit.accounts
+        self._contents = kit.contents
+        self._recorder = Recorder(worker=worker)
+        self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._in_hand: dict[UUID, _InHand] = {}
+        self._ended: list[Ended] = []
+        self._settlements: dict[UUID, Settlement] = {}
+        self._next_claim = 0.0
+        self._next_fan_out = time.monotonic() + FAN_OUT_SECONDS / 10
+        self._report = DrainReport()
+        self._types: dict[str, EmailType] = {}
+        #: Claimed, but certain not to have been on the wire.
+        self._unsent: list[UUID] = []
+
+    def run(self) -> DrainReport:
+        """Drain until the lane is empty, time is up or the process is to stop."""
+        self._lease = LeaseHolder(worker=self._worker, lane=self._lane)
+        wake_seen(self._lane)
+        promote_due()
+        self._loop()
+        self._wind_up()
+        return self._report
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        low_water = settings.DRAIN_CHUNK // 2
+        while True:
+            may_go_on = not self._is_stopping() and time.monotonic() < self._end
+            claimed = 0
+            if may_go_on and len(self._in_hand) <= low_water and self._is_time_to_claim():
+                claimed = self._try_to_claim()
+            if not claimed and not self._in_hand and not self._ended:
+                return
+            if not may_go_on and (not self._in_hand or self._is_stopping()):
+                return
+            self._collect()
+            self._record()
+            if not self._lease.renew_if_due():
+                logger.warning("Lease %s was lost; its messages are others' now", self._lease.id)
+                return
+
+    def _is_time_to_claim(self) -> bool:
+        return time.monotonic() >= self._next_claim
+
+    def _try_to_claim(self) -> int:
+        """Claim a chunk; without a database, go on with what is in hand."""
+        try:
+            return self._claim_chunk()
+        except (OperationalError, InterfaceError):
+            if not self._in_hand and not self._ended:
+                raise
+            logger.exception("No claim; the mails in hand come first")
+            self._next_claim = time.monotonic() + 1
+            return 0
+
+    def _claim_chunk(self) -> int:
+        """Claim, transactional mail first whatever the lane, and set the chunk going."""
+        self._types = email_types()
+        limit = settings.DRAIN_CHUNK
+        messages: list[Claimed] = []
+        for lane in dict.fromkeys((Lane.TRANSACTIONAL, self._lane)):
+            if len(messages) < limit:
+                messages += claim(
+                    lease_id=self._lease.id, lane=lane, limit=limit - len(messages)
+                )
+        if len(messages) < limit:
+            # The queue is (nearly) empty; look again soon while mail is on the wire.
+            self._next_claim = time.monotonic() + RECLAIM_SECONDS
+        else:
+            self._fan_out()
+        self._report.claimed += len(messages)
+        if messages:
+            self._set_going(messages)
+        return len(messages)
+
+    def _fan_out(self) -> None:
+        """A full chunk means there is more: let another worker, if one is free, help."""
+        if time.monotonic() >= self._next_fan_out:
+            self._next_fan_out = time.monotonic() + FAN_OUT_SECONDS
+            wake(self._lane)
+
+    def _collect(self) -> None:
+        """Wait for results, but no longer than the ones in hand may wait to be written."""
+        if not self._in_hand:
+            return
+        deadline = time.monotonic() + RECORD_SECONDS
+        while self._in_hand and len(self._ended) < RECORD_BATCH:
+            remaining = deadline - time.monotonic()
+            try:
+                job = self._finished.get(timeout=max(remaining, 0))
+            except queue.Empty:
+                return
+            self._finish(job)
+
+    def _record(self) -> None:
+        if not self._ended and not self._settlements:
+            return
+        ended, settlements = self._ended, list(self._settlements.values())
+        self._record_patiently(ended, settlements)
+        self._report.recorded += len(ended)
+        self._ended, self._settlements = [], {}
+        if any(item.message.sequence_key for item in ended):
+            self._next_claim = 0.0
+
+    def _record_patiently(
+        self, ended: Sequence[Ended], settlements: Sequence[Settlement]
+    ) -> None:
+        """Record even if the database restarts meanwhile: a result lost is a mail sent twice."""
+        pause = 0.1
+        give_up_at = time.monotonic() + settings.LEASE_SECONDS
+        while True:
+            try:
+                self._recorder.record(
+                    lease_id=self._lease.id,
+                    ended=ended,
+                    settlements=settlements,
+                    now=timezone.now(),
+                )
+            except (OperationalError, InterfaceError):
+                if time.monotonic() + pause > give_up_at:
+                    raise
+                logger.warning("Results cannot be written yet", exc_info=True)
+                connection.close()
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            else:
+                return
+
+    def _wind_up(self) -> None:
+        """Finish what is on the wire, give back the rest, and let go of lease and reservations."""
+        withdrawn = [
+            job
+            for senders in self._accounts.all_senders() + [TEST_SENDERS]
+            for job in senders.withdraw(lambda job: job.message.id in self._in_hand)
+        ]
+        for job in withdrawn:
+            self._in_hand.pop(job.message.id)
+        while self._in_hand and self._lease.renew_if_due():
+            self._collect()
+            self._record()
+        self._record()
+        unsent = self._unsent + [job.message.id for job in withdrawn]
+        give_back(lease_id=self._lease.id, ids=unsent)
+        if self._in_hand:
+            # Still on the wire though the lease is lost: the sweeper settles it.
+            return
+        release(self._lease.id)
+        self._lease.close()
+
+    # --- from claim to wire -----------------------------------------------------------------------
+
+    def _set_going(self, messages: Sequence[Claimed]) -> None:
+        now = timezone.now()
+        contents = self._contents.load({message.content_id for message in messages})
+        suppressed = _suppressed(messages)
+        ready: list[_InHand] = []
+        for message in messages:
+            prepared = self._prepare(message, contents.get(message.content_id), suppressed, now)
+            if prepared is not None:
+                ready.append(prepared)
+        self._route(ready, now)
+
+    def _prepare(
+        self,
+        message: Claimed,
+        content: CompiledContent | DomainError | None,
+        suppressed: set[tuple[str, str]],
+        now: datetime,
+    ) -> _InHand | None:
+        """Return the message ready to route, or None after ending it."""
+        if message.expires_at is not None and message.expires_at <= now:
+            self._end_without_attempt(message, Step(Status.EXPIRED), EventKind.EXPIRED)
+            return None
+        if message.attempt > self._types[message.email_type].max_attempts:
+            error = "Given up: its workers kept vanishing."
+            self._end_without_attempt(message, Step(Status.FAILED, error), EventKind.FAILED)
+            return None
+        if content is None or isinstance(content, DomainError):
+            error = content.message if content else "Its content is gone."
+            self._end_without_attempt(message, Step(Status.FAILED, error), EventKind.FAILED)
+            return None
+        pending = unresolved(message.recipients)
+        to_send = [entry for entry in pending if not _is_suppressed(entry, message, suppressed)]
+        if len(to_send) < len(pending):
+            _mark_suppressed(message, suppressed)
+        if not to_send:
+            self._end_suppressed(message)
+            return None
+        return _InHand(message, content, to_send)
+
+    def _end_suppressed(self, message: Claimed) -> None:
+        served = any(entry.get("s") in {"sent", "delivered"} for entry in message.recipients)
+        status = Status.SENT if served else Status.SUPPRESSED
+        step = Step(status, "Every recipient is suppressed.", recipients=message.recipients)
+        self._end_without_attempt(message, step, EventKind.SUPPRESSED)
+
+    def _end_without_attempt(self, message: Claimed, step: Step, event: EventKind) -> None:
+        self._ended.append(Ended(message, step, event=event))
+
+    def _route(self, ready: Sequence[_InHand], now: datetime) -> None:
+        """Choose an account for each message, reserve its quota, and submit; spill what is left."""
+        waiting = list(ready)
+        while waiting:
+            chosen: dict[UUID, list[tuple[_InHand, Decision]]] = {}
+            for item in waiting:
+                decision = self._decide(item)
+                if decision.provider_id is None:
+                    self._defer(item, decision, now)
+                else:
+                    chosen.setdefault(decision.provider_id, []).append((item, decision))
+            waiting = []
+            for provider_id, group in chosen.items():
+                waiting += self._submit_group(provider_id, group, now)
+
+    def _decide(self, item: _InHand) -> Decision:
+        message = item.message
+        facts = MessageFacts(
+            owner_id=message.owner_id,
+            email_type=message.email_type,
+            from_email=item.content.source.from_email,
+            pinned_provider_id=message.pinned_provider_id,
+            excluded=item.refused_by,
+        )
+        return self._accounts.snapshot().decide(facts)
+
+    def _submit_group(
+        self, provider_id: UUID, group: list[tuple[_InHand, Decision]], now: datetime
+    ) -> list[_InHand]:
+        """Submit what the account's quota allows; return the rest, to be routed again."""
+        provider = self._accounts.provider(provider_id)
+        if provider is None:
+            self._accounts.note_exhausted(provider_id)
+            return [item for item, _ in group]
+        real = [entry for entry in group if not entry[0].message.is_test]
+        for item, decision in group:
+            if item.message.is_test:
+                self._submit(item, decision, None)
+        granted = len(real)
+        if _has_limits(provider) and real:
+            granted = reserve(
+                provider_id=provider_id,
+                time_zone=provider.time_zone,
+                lease_id=self._lease.id,
+                wanted=len(real),
+                now=now,
+            )
+        for item, decision in real[:granted]:
+            self._submit(item, decision, provider)
+        if granted < len(real):
+            self._accounts.note_exhausted(provider_id)
+        return [item for item, _ in real[granted:]]
+
+    def _submit(self, item: _InHand, decision: Decision, provider: Provider | None) -> None:
+        message = item.message
+        self._in_hand[message.id] = item
+        senders = TEST_SENDERS if provider is None else self._accounts.senders(provider)
+        senders.submit(
+            Job(
+                message=message,
+                content=item.content,
+                fields=_fields(item),
+                recipients=tuple(dict.fromkeys(entry["a"] for entry in item.to_send)),
+                decision=decision,
+                number=message.attempt + len(item.attempts),
+                is_live=self._may_send,
+                done=self._finished.put,
+            )
+        )
+
+    def _may_send(self) -> bool:
+        return self._lease.is_live
+
+    def _defer(self, item: _InHand, decision: Decision, now: datetime) -> None:
+        """No account may take it now: wait for one, without this counting as an attempt."""
+        message = item.message
+        policy = _policy(self._types[message.email_type])
+        due_at = max(decision.retry_at or now + NO_ACCOUNT_WAIT, now + timedelta(seconds=1))
+        error = f"Waiting: {decision.reason}."
+        step = Step(Status.RETRY, error, due_at=due_at)
+        if message.expires_at is not None and due_at >= message.expires_at:
+            # It waits on, for an account may open before; the sweep expires it in time.
+            step = Step(Status.RETRY, error, due_at=message.expires_at)
+        elif decision.is_hopeless and due_at > message.created_at + policy.give_up_after:
+            step = Step(Status.FAILED, f"Given up: {decision.reason}.")
+        event = None if item.attempts or message.attempt > 1 else EventKind.DEFERRED
+        if step.status is Status.FAILED:
+            event = EventKind.FAILED
+        self._ended.append(Ended(message, step, tuple(item.attempts), event))
+
+    # --- from wire to record ----------------------------------------------------------------------
+
+    def _finish(self, job: Job) -> None:
+        item = self._in_hand.pop(job.message.id)
+        now = timezone.now()
+        if job.problem is not None:
+            self._settle(job, sent=0)
+            step = Step(Status.FAILED, job.problem.message)
+            self._ended.append(Ended(job.message, step, tuple(item.attempts), EventKind.FAILED))
+            return
+        if job.result is None or job.started_at is None:
+            # Our lease may have run out before it was sent: whoever claims it next sends it.
+            self._settle(job, sent=0)
+            self._unsent.append(job.message.id)
+            return
+        may_have_sent = job.result.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
+        self._settle(job, sent=int(may_have_sent))
+        item.attempts.append(
+            Tried(
+                provider_id=job.decision.provider_id,
+                decision=job.decision,
+                number=job.number,
+                started_at=job.started_at,
+                duration_ms=job.duration_ms,
+                result=job.result,
+            )
+        )
+        self._report.sent += int(job.result.outcome is Outcome.ACCEPTED)
+        if _is_account_fault(job.result):
+            self._try_elsewhere(item, job, now)
+        else:
+            if job.decision.provider_id is not None:
+                self._accounts.note_working(job.decision.provider_id)
+            self._ended.append(Ended(job.message, self._after(item, job.result, now), item.attempts))
+
+    def _after(self, item: _InHand, result: SendResult, now: datetime) -> Step:
+        email_type = self._types[item.message.email_type]
+        step = after_attempt(
+            item.message,
+            result,
+            policy=_policy(email_type),
+            now=now,
+            jitter=random.random(),  # noqa: S311 - spreads retries, protects nothing
+        )
+        if step.status is Status.UNKNOWN and email_type.unknown_policy == UnknownPolicy.RESEND:
+            return Step(Status.UNKNOWN, step.error, due_at=now + UNKNOWN_WAIT)
+        return step
+
+    def _try_elsewhere(self, item: _InHand, job: Job, now: datetime) -> None:
+        """The account refused us, not the mail: take the next account, or wait for this one."""
+        result = job.result
+        provider_id = job.decision.provider_id
+        if result is None or provider_id is None:
+            return
+        wish = result.retry_after_seconds
+        self._accounts.pause(provider_id, timedelta(seconds=wish) if wish is not None else None)
+        item.refused_by |= {provider_id}
+        decision = self._decide(item)
+        if decision.provider_id is not None and not self._is_stopping():
+            self._route([item], now)
+            return
+        self._ended.append(Ended(item.message, self._after(item, result, now), item.attempts))
+
+    def _settle(self, job: Job, *, sent: int) -> None:
+        provider_id = job.decision.provider_id
+        if provider_id is None or job.message.is_test:
+            return
+        provider = self._accounts.provider(provider_id)
+        if provider is None:
+            return
+        held = self._settlements.get(provider_id)
+        self._settlements[provider_id] = Settlement(
+            provider_id,
+            provider.time_zone,
+            (held.settled if held else 0) + int(_has_limits(provider)),
+            (held.sent if held else 0) + sent,
+        )
+
+
+#: A message of unknown outcome whose type prefers twice to never is sent again after so long.
+UNKNOWN_WAIT = timedelta(minutes=15)
+
+
+def drain_lane(
+    *,
+    lane: Lane,
+    worker: str,
+    seconds: float,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> DrainReport:
+    """Drain a lane for a bounded time in this process; return what was done."""
+    with warm_kit() as kit:
+        drain = Drain(lane=lane, worker=worker, seconds=seconds, is_stopping=is_stopping, kit=kit)
+        return drain.run()
+
+
+def _policy(email_type: EmailType) -> RetryPolicy:
+    return RetryPolicy(
+        first=timedelta(seconds=email_type.retry_first_seconds),
+        maximum=timedelta(seconds=email_type.retry_max_seconds),
+        give_up_after=timedelta(seconds=email_type.retry_give_up_seconds),
+        max_attempts=email_type.max_attempts,
+    )
+
+
+def _has_limits(provider: Provider) -> bool:
+    return provider.hourly_limit is not None or provider.daily_limit is not None
+
+
+def _is_account_fault(result: SendResult) -> bool:
+    return result.outcome is Outcome.NOT_ACCEPTED and result.scope is Scope.PROVIDER
+
+
+def _suppressed(messages: Iterable[Claimed]) -> set[tuple[str, str]]:
+    """Return the (address, email type or "") pairs among the messages' recipients to leave out."""
+    addresses = {address for message in messages for address in message.addresses}
+    return set(
+        Suppression.objects.filter(address__in=addresses).values_list("address", "email_type")
+    )
+
+
+def _is_suppressed(
+    entry: dict[str, str], message: Claimed, suppressed: set[tuple[str, str]]
+) -> bool:
+    if not suppressed:
+        return False
+    address = normalized(entry["a"])
+    return (address, "") in suppressed or (address, message.email_type) in suppressed
+
+
+def _mark_suppressed(message: Claimed, suppressed: set[tuple[str, str]]) -> None:
+    for entry in unresolved(message.recipients):
+        if _is_suppressed(entry, message, suppressed):
+            entry["s"] = Status.SUPPRESSED.value
+
+
+def _fields(item: _InHand) -> MailFields:
+    """Return what the composer fills in. Headers show all but suppressed recipients."""
+    shown: dict[str, list[Address]] = {"to": [], "cc": []}
+    for entry in item.message.recipients:
+        if entry["k"] in shown and entry.get("s") != Status.SUPPRESSED.value:
+            shown[entry["k"]].append(Address(entry["a"], entry.get("n", "")))
+    return MailFields(
+        message_id=item.message.id,
+        date=item.message.created_at,
+        to=tuple(shown["to"]),
+        cc=tuple(shown["cc"]),
+        context=item.message.context,
+        headers=item.message.headers,
+    )

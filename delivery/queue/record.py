@@ -1,0 +1,215 @@
+"""Writing down what became of many messages at once.
+
+Everything about a batch of results goes into one short transaction: message rows (guarded by the
+lease), attempts, events, quota, and the turn of their sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from delivery.queue.claims import Claimed
+from delivery.queue.outcomes import Step
+from delivery.queue.sequences import lock_sequences, move_sequences_on
+from delivery.states import UNFINISHED, EventKind, Status
+from delivery.tables import ATTEMPT, ATTEMPT_ROWS, EVENT, EVENT_ROWS
+from mailservice.core.ids import uuid7
+from mailservice.core.sql import RecordSet, to_json
+from providers.ports import SendResult
+from providers.quotas import Settlement, settle
+from providers.routing import Decision
+
+_STEPS = RecordSet(
+    {
+        "id": "uuid",
+        "status": "text",
+        "due_at": "timestamptz",
+        "sent_at": "timestamptz",
+        "provider_id": "uuid",
+        "error": "text",
+        "recipients": "jsonb",
+        "attempt_count": "smallint",
+    }
+)
+
+# The guard: only the holder of the lease may end what it began. Zero rows means "not ours any more".
+_APPLY = f"""
+UPDATE delivery_message m
+   SET status = r.status, lease_id = NULL, due_at = COALESCE(r.due_at, m.due_at),
+       sent_at = COALESCE(r.sent_at, m.sent_at), provider_id = COALESCE(r.provider_id, m.provider_id),
+       error = r.error, recipients = COALESCE(r.recipients, m.recipients),
+       attempt_count = r.attempt_count, updated_at = now()
+  FROM {_STEPS.source}
+ WHERE m.id = r.id AND m.lease_id = %s AND m.status = 'sending'
+"""  # noqa: S608 - the names are ours
+
+_DECISION_ROWS = RecordSet({"id": "uuid", "body": "jsonb", "created_at": "timestamptz"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt as it went."""
+
+    provider_id: UUID | None
+    decision: Decision
+    number: int
+    started_at: datetime
+    duration_ms: int
+    result: SendResult
+    #: Fixed before it is written, so that writing it twice is writing it once.
+    id: UUID = field(default_factory=uuid7)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One claimed message at the end of its claim: its attempts, and where it goes."""
+
+    message: Claimed
+    step: Step
+    #: Attempts made under this claim, in order; empty if it was never tried.
+    attempts: Sequence[Tried] = ()
+    #: An event to write for what no attempt tells.
+    event: EventKind | None = None
+
+    @property
+    def attempt_count(self) -> int:
+        """Return the row's new count: a claim that tried nothing does not count."""
+        return self.attempts[-1].number if self.attempts else self.message.attempt - 1
+
+
+class Recorder:
+    """Writes batches for one lease; remembers which explanations are stored already."""
+
+    def __init__(self, *, worker: str) -> None:
+        self._worker = worker[:80]
+        self._stored_decisions: set[UUID] = set()
+
+    def record(
+        self,
+        *,
+        lease_id: UUID,
+        ended: Sequence[Ended],
+        settlements: Iterable[Settlement],
+        now: datetime,
+    ) -> None:
+        """Write a batch, all or nothing.
+
+        Repeating it after an error is safe: where the commit had gone through and only its
+        confirmation was lost, the attempts are found and nothing is counted twice.
+        """
+        sequences = {
+            (item.message.owner_id, item.message.sequence_key)
+            for item in ended
+            if item.message.sequence_key and item.step.status not in UNFINISHED
+        }
+        attempts = [
+            _attempt_row(item.message, tried, self._worker)
+            for item in ended
+            for tried in item.attempts
+        ]
+        decisions = {
+            tried.decision.digest: tried.decision for item in ended for tried in item.attempts
+        }
+        fresh = {key: decisions[key] for key in decisions.keys() - self._stored_decisions}
+        with transaction.atomic():
+            lock_sequences(sequences)
+            written = ATTEMPT_ROWS.insert(ATTEMPT, attempts, suffix="ON CONFLICT (id) DO NOTHING")
+            if attempts and not written:
+                return
+            self._apply(lease_id, ended, now)
+            EVENT_ROWS.insert(EVENT, [_event_row(item, now) for item in ended if item.event])
+            _store_decisions(fresh, now)
+            settle(lease_id=lease_id, settlements=settlements, now=now)
+            move_sequences_on(sequences, now=now)
+        if len(self._stored_decisions) > 10_000:
+            self._stored_decisions.clear()
+        self._stored_decisions |= fresh.keys()
+
+    def _apply(self, lease_id: UUID, ended: Sequence[Ended], now: datetime) -> None:
+        if not ended:
+            return
+        rows = to_json([_step_row(item, now) for item in ended])
+        with connection.cursor() as cursor:
+            cursor.execute(_APPLY, [rows, lease_id])
+
+
+def _step_row(item: Ended, now: datetime) -> dict[str, Any]:
+    last = item.attempts[-1] if item.attempts else None
+    return {
+        "id": item.message.id,
+        "status": item.step.status.value,
+        "due_at": item.step.due_at,
+        "sent_at": now if item.step.status is Status.SENT else None,
+        "provider_id": last.provider_id if last else None,
+        "error": item.step.error[:500],
+        "recipients": item.step.recipients,
+        "attempt_count": item.attempt_count,
+    }
+
+
+def _attempt_row(message: Claimed, tried: Tried, worker: str) -> dict[str, Any]:
+    result = tried.result
+    return {
+        "id": tried.id,
+        "message_id": message.id,
+        "number": tried.number,
+        "provider_id": tried.provider_id,
+        "decision_id": tried.decision.digest,
+        "started_at": tried.started_at,
+        "duration_ms": tried.duration_ms,
+        "outcome": result.outcome.value,
+        "reason": result.reason.value,
+        "scope": result.scope.value,
+        "code": result.reply.code,
+        "enhanced_code": result.reply.enhanced_code[:12],
+        "reply": storable(result.reply.text)[:500],
+        "remote_id": storable(result.remote_id)[:200],
+        "recipients": [
+            {
+                "address": each.address,
+                "outcome": each.outcome.value,
+                "reason": each.reason.value,
+                "code": each.reply.code,
+                "reply": storable(each.reply.text),
+            }
+            for each in result.recipients
+        ]
+        or None,
+        "dialogue": storable(result.dialogue),
+        "worker": worker,
+    }
+
+
+def _event_row(item: Ended, now: datetime) -> dict[str, Any]:
+    return {
+        "id": uuid7(),
+        "message_id": item.message.id,
+        "kind": item.event.value if item.event else "",
+        "recipient": "",
+        "at": now,
+        "actor": "",
+        "detail": storable(item.step.error)[:500],
+    }
+
+
+def _store_decisions(decisions: dict[UUID, Decision], now: datetime) -> None:
+    # In id order: two recorders storing the same explanations cannot deadlock.
+    _DECISION_ROWS.insert(
+        "providers_routingdecision",
+        [
+            {"id": key, "body": decisions[key].as_json(), "created_at": now}
+            for key in sorted(decisions)
+        ],
+        suffix="ON CONFLICT (id) DO NOTHING",
+    )
+
+
+def storable(text: str) -> str:
+    """Return text as PostgreSQL can hold it: a hostile server may send NUL or broken UTF-8."""
+    return text.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")

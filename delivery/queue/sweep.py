@@ -1,0 +1,182 @@
+"""The sweep: what time and accidents leave behind.
+
+Everything here is a guarded statement, so running it twice, beside itself or beside any worker does
+no harm; running it late costs delay only.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from delivery.dispatch import wake
+from delivery.models import EmailType, Lease, Message, UnknownPolicy
+from delivery.queue.sequences import lock_sequences_of, move_sequences_on
+from delivery.states import STOPPABLE, EventKind, Lane, Status
+from delivery.tables import EVENT, EVENT_ROWS
+from mailservice.core.ids import uuid7
+from mailservice.core.sql import advisory_key, database_now, try_lock_for_transaction
+from providers import quotas
+
+logger = logging.getLogger(__name__)
+
+#: Rows moved by one statement: enough to keep up, few enough not to hold locks for long.
+BATCH = 5000
+#: A draining process promotes what is due at most so often.
+PROMOTE_SECONDS = 1.0
+
+_PROMOTE = """
+UPDATE delivery_message SET status = 'queued', updated_at = now()
+ WHERE id IN (SELECT id FROM delivery_message
+               WHERE status IN ('scheduled', 'retry') AND due_at <= %s
+               ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
+RETURNING lane
+"""
+
+_RECLAIM = """
+UPDATE delivery_message
+   SET status = 'queued', lease_id = NULL, updated_at = now(),
+       error = 'Its worker vanished; it may have been sent.'
+ WHERE lease_id = ANY(%s) AND status = 'sending'
+RETURNING id
+"""
+
+_EXPIRE = """
+UPDATE delivery_message SET status = 'expired', updated_at = now()
+ WHERE id = ANY(%s) AND status = ANY(%s) AND expires_at <= %s
+RETURNING id, owner_id, sequence_key
+"""
+
+_RESOLVE = """
+UPDATE delivery_message SET status = 'queued', updated_at = now()
+ WHERE id IN (SELECT id FROM delivery_message
+               WHERE status = 'unknown' AND email_type = ANY(%s) AND due_at <= %s
+               LIMIT %s FOR UPDATE SKIP LOCKED)
+RETURNING id
+"""
+
+_RECLAIMING = advisory_key("sweep", "reclaim")
+
+_last_promotion = 0.0
+
+
+def sweep() -> dict[str, int]:
+    """Do all of it once; return how many messages each part moved."""
+    moved = {
+        "reclaimed": reclaim_lost(),
+        "expired": expire_overdue(),
+        "resolved": resolve_unknown(),
+        "promoted": promote_due(is_forced=True),
+    }
+    for lane in Lane:
+        if _has_claimable(lane):
+            wake(lane)
+    return moved
+
+
+def promote_due(*, is_forced: bool = False) -> int:
+    """Queue scheduled and waiting messages whose time has come; return how many."""
+    global _last_promotion  # noqa: PLW0603 - a rate limit is state of the process
+    now = time.monotonic()
+    if not is_forced and now - _last_promotion < PROMOTE_SECONDS:
+        return 0
+    _last_promotion = now
+    with connection.cursor() as cursor:
+        cursor.execute(_PROMOTE, [timezone.now(), BATCH])
+        return int(cursor.rowcount)
+
+
+def reclaim_lost() -> int:
+    """Queue again what workers held whose lease ran out or is gone; return how many."""
+    with transaction.atomic():
+        if not try_lock_for_transaction(_RECLAIMING):
+            # Another sweep is at it, perhaps waiting for a worker that was stopped while recording.
+            return 0
+        now = database_now()
+        expired = list(
+            Lease.objects.select_for_update(skip_locked=True)
+            .filter(expires_at__lte=now)
+            .values_list("pk", flat=True)
+        )
+        held = set(
+            Message.objects.filter(lease_id__isnull=False)
+            .order_by()
+            .values_list("lease_id", flat=True)
+            .distinct()
+        )
+        orphaned = held - set(Lease.objects.filter(pk__in=held).values_list("pk", flat=True))
+        dead = [*expired, *orphaned]
+        if not dead:
+            return 0
+        with connection.cursor() as cursor:
+            cursor.execute(_RECLAIM, [dead])
+            ids = [row[0] for row in cursor.fetchall()]
+        _write_events(ids, EventKind.LEASE_EXPIRED, now)
+        quotas.abandon(dead)
+        Lease.objects.filter(pk__in=expired).delete()
+    if ids:
+        logger.warning("Queued again %d messages of %d vanished workers", len(ids), len(dead))
+    return len(ids)
+
+
+def expire_overdue() -> int:
+    """End messages whose `expires_at` passed while they waited; return how many."""
+    now = timezone.now()
+    ids = list(
+        Message.objects.filter(
+            expires_at__lte=now, expires_at__isnull=False, status__in=sorted(STOPPABLE)
+        )
+        .order_by("expires_at")
+        .values_list("pk", flat=True)[:BATCH]
+    )
+    if not ids:
+        return 0
+    with transaction.atomic():
+        lock_sequences_of(ids)
+        with connection.cursor() as cursor:
+            cursor.execute(_EXPIRE, [ids, sorted(STOPPABLE), now])
+            moved = cursor.fetchall()
+        _write_events([row[0] for row in moved], EventKind.EXPIRED, now)
+        move_sequences_on({(row[1], row[2]) for row in moved if row[2]}, now=now)
+    return len(moved)
+
+
+def resolve_unknown() -> int:
+    """Queue again what fell into silence long enough ago, for types that prefer twice to never."""
+    now = timezone.now()
+    names = list(
+        EmailType.objects.filter(unknown_policy=UnknownPolicy.RESEND).values_list("pk", flat=True)
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_RESOLVE, [names, now, BATCH])
+        ids = [row[0] for row in cursor.fetchall()]
+        _write_events(ids, EventKind.RESOLVED, now)
+    return len(ids)
+
+
+def _has_claimable(lane: Lane) -> bool:
+    return Message.objects.filter(lane=lane, status=Status.QUEUED, awaits_turn=False).exists()
+
+
+def _write_events(ids: Sequence[UUID], kind: EventKind, now: datetime) -> None:
+    EVENT_ROWS.insert(
+        EVENT,
+        [
+            {
+                "id": uuid7(),
+                "message_id": message_id,
+                "kind": kind.value,
+                "recipient": "",
+                "at": now,
+                "actor": "",
+                "detail": "",
+            }
+            for message_id in ids
+        ],
+    )

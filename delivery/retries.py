@@ -1,0 +1,59 @@
+"""When to try again, and when to give up: pure decisions over plain data (PRODUCT C5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from providers.ports import Reason
+
+#: Greylisting servers want a sender to come back after a quarter of an hour, not before.
+GREYLIST_MINIMUM = timedelta(minutes=15)
+#: A provider's wish to be left alone is honoured up to here.
+RETRY_AFTER_MAXIMUM = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How patient an email type is."""
+
+    first: timedelta
+    maximum: timedelta
+    give_up_after: timedelta
+    max_attempts: int
+
+
+def next_attempt_at(
+    *,
+    now: datetime,
+    created_at: datetime,
+    expires_at: datetime | None,
+    attempts: int,
+    reason: Reason,
+    retry_after_seconds: float | None,
+    policy: RetryPolicy,
+    jitter: float,
+) -> datetime | None:
+    """Return when to try again after `attempts` attempts, or None to give up.
+
+    The wait doubles with each attempt up to the policy's maximum and is spread by `jitter` (0 … 1,
+    from a random source) over three quarters to five quarters of itself. A wish of the provider and
+    greylisting lengthen it, never shorten. None if attempts or patience are used up, or if the
+    message would expire before.
+    """
+    if attempts >= policy.max_attempts:
+        return None
+    # Capped exponent: 2 ** attempts must not grow without bound for a patient policy.
+    wait = min(policy.maximum, policy.first * 2 ** min(max(attempts - 1, 0), 30))
+    wait *= 0.75 + jitter / 2
+    if reason is Reason.GREYLISTED:
+        wait = max(wait, GREYLIST_MINIMUM * (1 + jitter / 4))
+    if retry_after_seconds is not None:
+        wish = min(timedelta(seconds=max(0.0, retry_after_seconds)), RETRY_AFTER_MAXIMUM)
+        wait = max(wait, wish)
+    moment = now + wait
+    if moment > created_at + policy.give_up_after:
+        return None
+    if expires_at is not None and moment >= expires_at:
+        return None
+    return moment

@@ -1,0 +1,1 @@
+"""All writes to messages, one module per subject."""

@@ -1,0 +1,323 @@
+"""Acceptance: from checked input to committed rows.
+
+One transaction writes contents, messages and attachment links, so that a message exists if and only
+if its request was answered; the wake-up follows the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from delivery.dispatch import wake_on_commit
+from delivery.email_types import email_types
+from delivery.intake import MessageInput
+from delivery.models import EmailType, Message
+from delivery.queue.sequences import lock_sequences
+from delivery.services.attachments import AttachmentLink, link_attachments, resolve_attachments
+from delivery.states import Lane, Status
+from delivery.tables import CONTENT, CONTENT_ROWS, MESSAGE, MESSAGE_ROWS
+from mailservice.core.addresses import Address, normalized
+from mailservice.core.errors import DomainError, InvalidInputError
+from mailservice.core.ids import uuid7
+from providers.models import Provider
+from providers.routing import MessageFacts
+from providers.selectors import recent_snapshot
+from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source, first_problem
+from templates_app.selectors import published_version
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """On whose behalf mail is accepted."""
+
+    user_id: UUID
+    api_key_id: UUID | None = None
+    is_test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One message as accepted."""
+
+    message_id: UUID
+    status: Status
+    created_at: datetime
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The rows one acceptance will write."""
+
+    now: datetime
+    contents: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    links: list[tuple[UUID, Sequence[AttachmentLink]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A content ready for messages: its row's id, and its templates for checking contexts."""
+
+    content_id: UUID
+    email_type: EmailType
+    compiled: tuple[Compiled, ...]
+
+
+def queue_message(*, message: MessageInput, sender: Sender, group_id: UUID | None = None) -> Accepted:
+    """Accept one message. Raises `InvalidInputError` naming the field; then nothing is written."""
+    outcome = queue_messages(messages=[message], sender=sender, group_id=group_id)[0]
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return outcome
+
+
+def queue_messages(
+    *,
+    messages: Sequence[MessageInput],
+    sender: Sender,
+    group_id: UUID | None = None,
+    is_shared_content: bool = False,
+) -> list[Accepted | DomainError]:
+    """Accept what can be accepted of `messages`, in one transaction.
+
+    The result has one entry per message, in order. Messages that are the same but for recipient,
+    context, headers, metadata and times share one content row. With `is_shared_content` a context
+    on any of them makes the content a template for all: a recipient without one must not get the
+    placeholders.
+    """
+    if is_shared_content and any(message.context is not None for message in messages):
+        messages = [
+            message if message.context is not None else replace(message, context={})
+            for message in messages
+        ]
+    draft = _Draft(now=timezone.now())
+    shared: dict[tuple[object, ...], _Prepared | DomainError] = {}
+    results: list[Accepted | DomainError] = []
+    for message in messages:
+        try:
+            prepared = _shared_content(message, sender, draft, shared)
+            results.append(_add_message(message, sender, prepared, draft, group_id))
+        except DomainError as error:
+            results.append(error)
+    if draft.messages:
+        _write(draft)
+    return results
+
+
+def _shared_content(
+    message: MessageInput,
+    sender: Sender,
+    draft: _Draft,
+    shared: dict[tuple[object, ...], _Prepared | DomainError],
+) -> _Prepared:
+    """Return the content row's stand-in, made once for all messages that say the same."""
+    # The strings of one shared content are the same objects: comparing them costs nothing.
+    key = (
+        message.subject,
+        message.html,
+        message.text,
+        message.from_,
+        message.reply_to,
+        message.template,
+        message.locale if message.template else "",
+        message.context is None,
+        message.email_type,
+        message.provider_id,
+        message.track_opens,
+        message.track_clicks,
+        tuple(id(attachment) for attachment in message.attachments),
+    )
+    if key not in shared:
+        try:
+            shared[key] = _add_content(message, sender, draft)
+        except DomainError as error:
+            shared[key] = error
+    held = shared[key]
+    if isinstance(held, DomainError):
+        raise held
+    return held
+
+
+def _add_content(message: MessageInput, sender: Sender, draft: _Draft) -> _Prepared:
+    email_type = email_types().get(message.email_type)
+    if email_type is None:
+        known = ", ".join(sorted(email_types()))
+        raise InvalidInputError.for_field(
+            "email_type", f"Unknown email type {message.email_type!r}; known are {known}."
+        )
+    _check_provider(message, sender)
+    source = _source(message, sender)
+    compiled = _compile(source) if source["is_template"] else ()
+    links = resolve_attachments(message.attachments, owner_id=sender.user_id, now=draft.now)
+    from_ = _from_address(message, sender)
+    content_id = uuid7()
+    draft.contents.append(
+        {
+            **source,
+            "id": content_id,
+            "from_email": from_.email,
+            "from_name": from_.name,
+            "reply_to": [{"email": a.email, "name": a.name} for a in message.reply_to],
+            "track_opens": message.track_opens,
+            "track_clicks": message.track_clicks,
+            "created_at": draft.now,
+        }
+    )
+    if links:
+        draft.links.append((content_id, links))
+    return _Prepared(content_id, email_type, compiled)
+
+
+def _source(message: MessageInput, sender: Sender) -> dict[str, Any]:
+    """Return what the mail says: inline, or the frozen text of a template."""
+    if message.template is None:
+        return {
+            "subject": message.subject,
+            "html": message.html,
+            "text": message.text,
+            "is_template": message.context is not None,
+            "template_version_id": None,
+        }
+    version = published_version(
+        name=message.template, user_id=sender.user_id, locale=message.locale
+    )
+    return {
+        "subject": message.subject or version.subject,
+        "html": version.html,
+        "text": version.text,
+        "is_template": True,
+        "template_version_id": version.pk,
+    }
+
+
+def _compile(source: Mapping[str, Any]) -> tuple[Compiled, ...]:
+    """Compile subject and bodies. Raises `InvalidInputError` for the field with the fault."""
+    compiled = []
+    for name in ("subject", "html", "text"):
+        if not source[name]:
+            continue
+        try:
+            compiled.append(compile_source(source[name], html=name == "html"))
+        except TemplateSyntaxProblem as problem:
+            raise InvalidInputError.for_field(name, problem.message, code="template_syntax") from None
+    return tuple(compiled)
+
+
+def _check_provider(message: MessageInput, sender: Sender) -> None:
+    if message.provider_id is None:
+        return
+    usable = Provider.objects.usable_by(sender.user_id).filter(pk=message.provider_id)
+    if not usable.exists():
+        raise InvalidInputError.for_field(
+            "provider_id", "There is no such SMTP account.", code="not_found"
+        )
+
+
+def _from_address(message: MessageInput, sender: Sender) -> Address:
+    """Return the From: the sender's, else the account's that would be chosen, else the default."""
+    if message.from_ is not None:
+        return message.from_
+    snapshot = recent_snapshot()
+    facts = MessageFacts(sender.user_id, message.email_type, "", message.provider_id)
+    chosen = snapshot.decide(facts).provider_id or message.provider_id
+    provider = Provider.objects.filter(pk=chosen).first() if chosen else None
+    if provider is not None and provider.from_email:
+        return Address(provider.from_email, message.from_name or provider.from_name)
+    if settings.DEFAULT_FROM_EMAIL:
+        return Address(settings.DEFAULT_FROM_EMAIL, message.from_name)
+    raise InvalidInputError.for_field(
+        "from", "Name a From address: neither an account nor this service has a default.", code="required"
+    )
+
+
+def _add_message(
+    message: MessageInput,
+    sender: Sender,
+    prepared: _Prepared,
+    draft: _Draft,
+    group_id: UUID | None,
+) -> Accepted:
+    if prepared.compiled:
+        problem = first_problem(prepared.compiled, message.context or {})
+        if problem is not None:
+            raise InvalidInputError.for_field("context", problem.message, code="template_render")
+    is_later = message.send_at is not None and message.send_at > draft.now
+    status = Status.SCHEDULED if is_later else Status.QUEUED
+    recipients = [
+        {"k": kind, "a": address.email, **({"n": address.name} if address.name else {})}
+        for kind, group in (("to", message.to), ("cc", message.cc), ("bcc", message.bcc))
+        for address in group
+    ]
+    message_id = uuid7()
+    draft.messages.append(
+        {
+            "id": message_id,
+            "content_id": prepared.content_id,
+            "owner_id": sender.user_id,
+            "api_key_id": sender.api_key_id,
+            "group_id": group_id,
+            "email_type": prepared.email_type.name,
+            "lane": prepared.email_type.lane,
+            "priority": message.priority or prepared.email_type.priority,
+            "status": status.value,
+            "is_test": sender.is_test,
+            "recipients": recipients,
+            "addresses": [normalized(recipient["a"]) for recipient in recipients],
+            "context": message.context,
+            "headers": message.headers or None,
+            "metadata": message.metadata or None,
+            "tags": list(message.tags) or None,
+            "pinned_provider_id": message.provider_id,
+            "sequence_key": message.sequence_key,
+            "awaits_turn": False,
+            "due_at": message.send_at if is_later else draft.now,
+            "expires_at": message.expires_at,
+            "created_at": draft.now,
+            "updated_at": draft.now,
+            "attempt_count": 0,
+            "error": "",
+        }
+    )
+    return Accepted(message_id, status, draft.now)
+
+
+def _write(draft: _Draft) -> None:
+    used = {row["content_id"] for row in draft.messages}
+    with transaction.atomic():
+        _take_turns(draft.messages)
+        CONTENT_ROWS.insert(CONTENT, [row for row in draft.contents if row["id"] in used])
+        for content_id, links in draft.links:
+            if content_id in used:
+                link_attachments(content_id=content_id, links=links, now=draft.now)
+        MESSAGE_ROWS.insert(MESSAGE, draft.messages)
+        wake_on_commit(
+            Lane(row["lane"]) for row in draft.messages if row["status"] == Status.QUEUED.value
+        )
+
+
+def _take_turns(rows: Iterable[dict[str, Any]]) -> None:
+    """Mark messages whose sequence has an earlier unfinished one.
+
+    The lock orders this against other acceptances and against the recorder that moves the sequence
+    on, until our commit makes the new rows visible to them.
+    """
+    sequences: dict[tuple[UUID, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["sequence_key"]:
+            sequences.setdefault((row["owner_id"], row["sequence_key"]), []).append(row)
+    if not sequences:
+        return
+    lock_sequences(sequences.keys())
+    for (owner_id, key), members in sequences.items():
+        is_busy = Message.objects.unfinished_in_sequence(owner_id, key).exists()
+        for row in members:
+            row["awaits_turn"] = is_busy
+            is_busy = True

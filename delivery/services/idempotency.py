@@ -1,0 +1,94 @@
+"""Requests with an `Idempotency-Key`: done once, answered alike ever after.
+
+The record commits in the same transaction as what the request made. An advisory lock marks a request
+in flight, so a second one is told at once instead of waiting for the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from delivery.models import IdempotencyRecord
+from mailservice.core.errors import ConflictError, DomainError, InvalidInputError
+from mailservice.core.sql import advisory_key, try_lock_for_transaction
+
+#: Longest accepted key, characters.
+MAX_KEY_LENGTH = 256
+
+
+class KeyInFlightError(ConflictError):
+    """A request with this key is being worked on; try again in a moment."""
+
+    code = "idempotency_in_flight"
+
+
+class KeyReusedError(DomainError):
+    """The key was used for a request with another body."""
+
+    code = "idempotency_key_reused"
+    http_status = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as stored: status and body bytes."""
+
+    status_code: int
+    body: bytes
+    is_replay: bool = False
+
+
+def check_key(key: str) -> str:
+    """Return a usable key. Raises `InvalidInputError` for an empty, long or unprintable one."""
+    if not key or len(key) > MAX_KEY_LENGTH or not key.isprintable():
+        raise InvalidInputError.for_field(
+            "Idempotency-Key", f"Use 1 to {MAX_KEY_LENGTH} printable characters."
+        )
+    return key
+
+
+def once(
+    *, api_key_id: UUID, key: str, request_hash: bytes, produce: Callable[[], Answer]
+) -> Answer:
+    """Return the stored answer for the key, or `produce` one and store it with its effects.
+
+    `produce` runs inside the transaction. An answer of 5xx or 429 is not stored, and an exception
+    rolls everything back, so the request may be repeated under the same key.
+    Raises `KeyInFlightError`, `KeyReusedError`.
+    """
+    with transaction.atomic():
+        if not try_lock_for_transaction(advisory_key("idem", api_key_id, key)):
+            raise KeyInFlightError(
+                "A request with this Idempotency-Key is in progress.",
+                details={"retry_after_seconds": 1},
+            )
+        # A statement of its own: its snapshot must be younger than the lock.
+        record = IdempotencyRecord.objects.filter(api_key_id=api_key_id, key=key).first()
+        if record is not None:
+            if bytes(record.request_hash) != request_hash:
+                raise KeyReusedError("This Idempotency-Key was used for a different request.")
+            return Answer(record.status_code, bytes(record.body), is_replay=True)
+        answer = produce()
+        if answer.status_code < 500 and answer.status_code != 429:
+            IdempotencyRecord.objects.create(
+                api_key_id=api_key_id,
+                key=key,
+                request_hash=request_hash,
+                status_code=answer.status_code,
+                body=answer.body,
+                created_at=timezone.now(),
+            )
+        return answer
+
+
+def purge_records(*, now: datetime) -> int:
+    """Forget keys older than `settings.IDEMPOTENCY_DAYS`; return how many."""
+    bound = now - timedelta(days=settings.IDEMPOTENCY_DAYS)
+    return IdempotencyRecord.objects.filter(created_at__lt=bound).delete()[0]

@@ -1,0 +1,71 @@
+"""Celery tasks: parse, call one service, report."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import socket
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
+from django.utils import timezone
+
+from delivery.dispatch import DRAIN_TASK
+from delivery.queue.drain import drain_lane
+from delivery.queue.sweep import sweep as sweep_queue
+from delivery.services.attachments import purge_blobs
+from delivery.services.idempotency import purge_records
+from delivery.states import Lane
+
+logger = logging.getLogger(__name__)
+
+# One byte shared by the worker's main process, which hears of the shutdown, and its forked children,
+# which drain.
+_stopping = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def _note_shutdown(**_signal: object) -> None:
+    _stopping[0] = 1
+
+
+def is_stopping() -> bool:
+    """Tell whether this worker is shutting down and drains should wind up."""
+    return _stopping[0] != 0
+
+
+def worker_name() -> str:
+    """Return a name for leases and attempts: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@shared_task(name=DRAIN_TASK)
+def drain(lane: int) -> None:
+    """Drain a lane for a bounded time."""
+    report = drain_lane(
+        lane=Lane(lane),
+        worker=worker_name(),
+        seconds=settings.DRAIN_SECONDS,
+        is_stopping=is_stopping,
+    )
+    if report.claimed:
+        logger.info("Drained %s: %d claimed, %d sent", Lane(lane).label, report.claimed, report.sent)
+
+
+@shared_task
+def sweep() -> None:
+    """Promote what is due, reclaim what dead workers held, expire, resolve, wake."""
+    moved = sweep_queue()
+    if any(moved.values()):
+        logger.info("Swept: %s", ", ".join(f"{count} {what}" for what, count in moved.items() if count))
+
+
+@shared_task
+def housekeeping() -> None:
+    """Forget old idempotency keys and remove attachments nobody refers to."""
+    now = timezone.now()
+    purge_records(now=now)
+    while purge_blobs(now=now):
+        pass

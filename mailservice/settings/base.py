@@ -1,0 +1,282 @@
+"""Settings of every process, read from the environment and `.env`.
+
+A wrong value stops the process at start with the variable's name. The full list with defaults is in
+docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import django_stubs_ext
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
+
+
+class _LoudEnv(environ.Env):
+    """django-environ whose parse errors name the variable."""
+
+    def get_value(self, var, cast=None, default=environ.Env.NOTSET, parse_default=False):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, FBT002
+        try:
+            return super().get_value(var, cast=cast, default=default, parse_default=parse_default)
+        except (ValueError, TypeError) as error:
+            raise ImproperlyConfigured(f"{var}: {error}") from error
+
+
+env = _LoudEnv()
+
+
+def _at_least(name: str, default: int, minimum: int) -> int:
+    value = env.int(name, default=default)
+    if value < minimum:
+        raise ImproperlyConfigured(f"{name}: {value} is below the minimum of {minimum}.")
+    return int(value)
+
+
+# --- who we are -----------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY")
+if len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured("SECRET_KEY: use at least 32 characters.")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+#: Fernet keys, newest first: the first encrypts credentials, all decrypt.
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+#: Where people and machines reach this service, without a final slash; used in links.
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://localhost:8000").rstrip("/")
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_TZ = True
+LANGUAGE_CODE = "en"
+USE_I18N = True
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_celery_beat",
+    "mailservice",
+    "accounts",
+    "providers",
+    "templates_app",
+    "verification",
+    "delivery",
+    "campaigns",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "mailservice.urls"
+WSGI_APPLICATION = "mailservice.wsgi.application"
+APPEND_SLASH = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "mailservice" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# --- database -------------------------------------------------------------------------------------
+
+#: `web` keeps a connection pool; every other process keeps one connection per thread.
+PROCESS_ROLE = env.str("PROCESS_ROLE", default="command")
+
+DATABASES = {"default": env.db("DATABASE_URL")}
+if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL: only postgresql:// (or postgres://) is supported.")
+DATABASES["default"] |= {
+    "ENGINE": "django.db.backends.postgresql",
+    "CONN_MAX_AGE": _at_least("CONN_MAX_AGE", 600, 0),
+    "CONN_HEALTH_CHECKS": True,
+}
+_db_options = DATABASES["default"].setdefault("OPTIONS", {})
+_db_options.setdefault("connect_timeout", 5)
+_db_options.setdefault("application_name", f"mailservice-{PROCESS_ROLE}")
+# A process that was stopped inside a transaction must not hold up the others' for longer.
+_db_options.setdefault("options", "-c idle_in_transaction_session_timeout=20s")
+# A server-prepared statement pays off from its third run; poolers in transaction mode need 0.
+_db_options["prepare_threshold"] = env.int("DB_PREPARE_THRESHOLD", default=2) or None
+
+# --- broker, cache, Celery ------------------------------------------------------------------------
+
+#: Wake-ups, rate buckets and the cache. Losing its data costs delay, never mail.
+REDIS_URL = env.str("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+    }
+}
+CELERY_BROKER_URL = env.str("BROKER_URL", default=REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "maintenance"
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = CELERY_BROKER_URL.startswith(("redis", "valkey"))
+CELERY_WORKER_CONCURRENCY = _at_least("WORKER_CONCURRENCY", 4, 1)
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Tasks are wake-ups of seconds; what a killed worker held is offered again after two minutes.
+    "visibility_timeout": 120,
+    "unacked_restore_throttle": 1,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 10,
+    "socket_keepalive": True,
+}
+if not CELERY_BROKER_URL.startswith(("redis", "valkey")):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {}
+CELERY_BEAT_SCHEDULER = "mailservice.schedule:CodeFirstScheduler"
+CELERY_TIMEZONE = TIME_ZONE
+# Tasks are bounded; keep each child's database connection over many of them (a new one costs 9 ms).
+CELERY_DB_REUSE_MAX = 1000
+
+# --- delivery -------------------------------------------------------------------------------------
+
+#: From when neither the request nor the provider names one; empty means `from` is then required.
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mailservice@localhost")
+EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="delivery.backend.QueueBackend")
+#: Name for EHLO and Message-ID where no sender domain applies.
+MAIL_HOSTNAME = env.str("MAIL_HOSTNAME", default="localhost")
+#: A drain task gives its worker slot back after so many seconds, even with mail left.
+DRAIN_SECONDS = _at_least("DRAIN_SECONDS", 5, 1)
+#: Messages claimed at once; what a kill leaves in doubt is at most about this much per process.
+DRAIN_CHUNK = _at_least("DRAIN_CHUNK", 40, 1)
+#: Sender threads of one draining process.
+DRAIN_THREADS = _at_least("DRAIN_THREADS", 16, 1)
+#: A claim not renewed for so long is given to another worker.
+LEASE_SECONDS = _at_least("LEASE_SECONDS", 30, 5)
+#: After so long in the queue a lower priority gets its share of every claim.
+AGEING_SECONDS = _at_least("AGEING_SECONDS", 30, 1)
+#: How many days idempotency keys are remembered.
+IDEMPOTENCY_DAYS = _at_least("IDEMPOTENCY_DAYS", 2, 1)
+
+#: Bounds of one request, each named in the error that it causes.
+MAX_RECIPIENTS = _at_least("MAX_RECIPIENTS", 100, 1)
+MAX_BATCH = _at_least("MAX_BATCH", 1000, 1)
+MAX_MESSAGE_BYTES = _at_least("MAX_MESSAGE_BYTES", 26_214_400, 1024)
+MAX_ATTACHMENT_BYTES = _at_least("MAX_ATTACHMENT_BYTES", 20_971_520, 1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = _at_least("MAX_REQUEST_BYTES", 41_943_040, 1024)
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+
+# --- API ------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.api.permissions.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["mailservice.core.rest.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["mailservice.core.rest.OrjsonParser"],
+    "EXCEPTION_HANDLER": "mailservice.core.rest.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+# --- static files, media --------------------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+STATICFILES_DIRS = [BASE_DIR / "mailservice" / "static"]
+MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))()
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+# --- safety ---------------------------------------------------------------------------------------
+
+#: True behind TLS (directly or through a proxy): cookies and redirects then insist on it.
+HTTPS = env.bool("HTTPS", default=not DEBUG)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = _at_least("HSTS_SECONDS", 31_536_000 if HTTPS else 0, 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+if env.bool("BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "SAMEORIGIN"
+SESSION_COOKIE_HTTPONLY = True
+# What the admin theme needs; API and previews set their own, stricter ones.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "frame-ancestors": ["'self'"],
+    }
+}
+
+# --- logging --------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+    raise ImproperlyConfigured("LOG_LEVEL: use DEBUG, INFO, WARNING or ERROR.")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+            "datefmt": "%H:%M:%S",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "celery": {"level": "WARNING" if LOG_LEVEL == "INFO" else LOG_LEVEL},
+        "kombu": {"level": "WARNING" if LOG_LEVEL == "INFO" else LOG_LEVEL},
+    },
+}

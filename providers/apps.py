@@ -1,0 +1,18 @@
+"""Django application configuration."""
+
+from django.apps import AppConfig
+
+
+class ProvidersConfig(AppConfig):
+    """The providers application."""
+
+    name = "providers"
+    verbose_name = "Providers"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Make the inbox known to the adapters: it alone needs the database."""
+        from providers.adapters import register
+        from providers.inbox import InboxAdapter
+
+        register("inbox", InboxAdapter)

@@ -1,0 +1,189 @@
+"""Writes to provider accounts: the same for admin, API and commands.
+
+Faults name the field: a column of the account, `settings.host` or `secrets.password`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, Unpack
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from django.db import connection, transaction
+
+from mailservice.core.addresses import AddressError, check_name, parse_email
+from mailservice.core.errors import InvalidInputError, NotFoundError
+from mailservice.core.sql import advisory_key, lock_for_transaction
+from providers.adapters import UnknownKindError, kinds, validate_settings
+from providers.errors import ProviderInUseError
+from providers.models import InboxMail, Provider, ProviderUsage, Reservation
+from providers.selectors import forget_snapshot
+
+Fault = tuple[str, str, str]
+
+#: Asked before an account is deleted: each returns a sentence on what needs it, or None. Apps above
+#: this one append theirs when they are ready.
+in_use_checks: list[Callable[[UUID], str | None]] = []
+
+MAX_NAME_CHARS = 100
+#: What the columns hold.
+_MAX_SMALL, _MAX_INTEGER = 32_767, 2_147_483_647
+
+
+class ProviderFields(TypedDict, total=False):
+    """Columns of an account that may be left out; the model's defaults apply."""
+
+    from_email: str
+    from_name: str
+    is_active: bool
+    position: int
+    hourly_limit: int | None
+    daily_limit: int | None
+    time_zone: str
+    max_connections: int
+    max_messages_per_connection: int
+
+
+class ProviderChanges(ProviderFields, total=False):
+    """What can be changed of an account; its kind cannot."""
+
+    owner_id: UUID | None
+    name: str
+    #: Replaces all settings.
+    settings: Mapping[str, Any]
+    #: Merged into what is kept: a value replaces, None removes, an absent one stays.
+    secrets: Mapping[str, str | None]
+
+
+def create_provider(
+    *,
+    owner_id: UUID | None,
+    name: str,
+    kind: str,
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    **fields: Unpack[ProviderFields],
+) -> Provider:
+    """Create an account; without an owner it is everybody's.
+
+    Raises `InvalidInputError` with every fault.
+    """
+    provider = Provider(owner_id=owner_id, name=name.strip(), kind=kind, settings=dict(settings))
+    for field, value in fields.items():
+        setattr(provider, field, value)
+    return _save(provider, dict(secrets))
+
+
+def update_provider(provider_id: UUID, **changes: Unpack[ProviderChanges]) -> Provider:
+    """Change an account; whatever is not named stays, credentials included.
+
+    Raises `NotFoundError` and `InvalidInputError` with every fault.
+    """
+    with transaction.atomic():
+        provider = Provider.objects.select_for_update().filter(pk=provider_id).first()
+        if provider is None:
+            raise NotFoundError("There is no such provider.")
+        merged = {**(provider.secrets or {}), **changes.pop("secrets", {})}
+        settings = changes.pop("settings", None)
+        if settings is not None:
+            provider.settings = dict(settings)
+        for field, value in changes.items():
+            setattr(provider, field, value)
+        provider.name = provider.name.strip()
+        return _save(provider, {key: value for key, value in merged.items() if value is not None})
+
+
+def delete_provider(provider_id: UUID) -> None:
+    """Delete an account that nothing refers to, with its inbox.
+
+    Raises `NotFoundError` and `ProviderInUseError`.
+    """
+    with transaction.atomic():
+        provider = Provider.objects.select_for_update().filter(pk=provider_id).first()
+        if provider is None:
+            raise NotFoundError("There is no such provider.")
+        for check in in_use_checks:
+            if use := check(provider_id):
+                raise ProviderInUseError(f"{provider.name} cannot be deleted: {use}")
+        for model in (InboxMail, Reservation, ProviderUsage):
+            model.objects.filter(provider_id=provider_id).delete()
+        # Not `delete()`: for each table that may refer to it, that would read the table from end to end.
+        Provider.objects.filter(pk=provider_id)._raw_delete(connection.alias)  # noqa: SLF001
+        transaction.on_commit(forget_snapshot)
+
+
+def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
+    """Return everything wrong with an account about to be saved, as (field, code, message)."""
+    faults = [*_name_faults(provider), *_sender_faults(provider), *_number_faults(provider)]
+    if provider.time_zone not in available_timezones():
+        faults.append(("time_zone", "invalid", "Use a name such as Europe/Berlin or UTC."))
+    try:
+        found = validate_settings(provider.kind, provider.settings, secrets)
+    except UnknownKindError:
+        known = ", ".join(kinds())
+        return [*faults, ("kind", "invalid_choice", f"Unknown kind; known are {known}.")]
+    for field, code, message in found:
+        path = field if field.startswith("secrets.") else f"settings.{field}"
+        faults.append((path, code, message))
+    return faults
+
+
+def _save(provider: Provider, secrets: dict[str, str]) -> Provider:
+    with transaction.atomic():
+        # Two accounts of one owner must not get one name beside each other.
+        lock_for_transaction(advisory_key("provider names", provider.owner_id))
+        provider.from_email = provider.from_email.strip()
+        faults = faults_of(provider, secrets)
+        if faults:
+            raise InvalidInputError.for_fields(faults)
+        if provider.from_email:
+            provider.from_email = parse_email(provider.from_email)
+        provider.secrets = secrets or None
+        provider.save()
+        transaction.on_commit(forget_snapshot)
+    return provider
+
+
+def _name_faults(provider: Provider) -> list[Fault]:
+    if not provider.name:
+        return [("name", "required", "Give the account a name.")]
+    if len(provider.name) > MAX_NAME_CHARS:
+        return [("name", "too_long", f"A name has at most {MAX_NAME_CHARS} characters.")]
+    if "\x00" in provider.name:
+        return [("name", "invalid", "Not allowed: the NUL character.")]
+    same = Provider.objects.filter(owner_id=provider.owner_id, name=provider.name)
+    if same.exclude(pk=provider.pk).exists():
+        return [("name", "exists", "Another account of this owner has this name.")]
+    return []
+
+
+def _sender_faults(provider: Provider) -> list[Fault]:
+    faults: list[Fault] = []
+    if provider.from_email:
+        try:
+            parse_email(provider.from_email)
+        except AddressError as error:
+            faults.append(("from_email", error.code, error.message))
+    try:
+        check_name(provider.from_name)
+    except AddressError as error:
+        faults.append(("from_name", error.code, error.message))
+    if len(provider.from_name) > 2 * MAX_NAME_CHARS:
+        faults.append(("from_name", "too_long", "A name has at most 200 characters."))
+    return faults
+
+
+def _number_faults(provider: Provider) -> list[Fault]:
+    bounds = (
+        ("hourly_limit", provider.hourly_limit, 1, _MAX_INTEGER),
+        ("daily_limit", provider.daily_limit, 1, _MAX_INTEGER),
+        ("position", provider.position, 0, _MAX_SMALL),
+        ("max_connections", provider.max_connections, 1, _MAX_SMALL),
+        ("max_messages_per_connection", provider.max_messages_per_connection, 0, _MAX_INTEGER),
+    )
+    return [
+        (field, "out_of_range", f"Must be from {least} to {most:,}.")
+        for field, value, least, most in bounds
+        if value is not None and not least <= value <= most
+    ]

@@ -1,0 +1,203 @@
+"""The state of one rendering: variables in scope, output written, time and rounds left."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from liquid import BoundTemplate, RenderContext
+from liquid.builtin.expressions import Path
+from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.exceptions import UndefinedError
+from liquid.undefined import Undefined, is_undefined
+
+from templates_app.engine.errors import LimitReachedError
+from templates_app.engine.limits import (
+    MAX_ITERATIONS,
+    MAX_NESTING,
+    MAX_RANGE,
+    MAX_SECONDS,
+    MAX_TEXT_CHARS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from liquid.builtin.tags.for_tag import ForLoop
+    from liquid.token import Token
+
+
+class OutputBuffer:
+    """Text written so far, refused beyond `room` characters; a `StringIO` to the Liquid nodes."""
+
+    __slots__ = ("parts", "room")
+
+    def __init__(self, room: int) -> None:
+        self.parts: list[str] = []
+        self.room = room
+
+    def write(self, text: str) -> int:
+        """Append the text. Raises `LimitReachedError`."""
+        self.room -= len(text)
+        if self.room < 0:
+            raise LimitReachedError("the template writes too much")
+        self.parts.append(text)
+        return 1
+
+    def getvalue(self) -> str:
+        """Return all text written."""
+        return "".join(self.parts)
+
+
+class Scope:
+    """Namespaces searched from the innermost; stands in for liquid's slower chain map."""
+
+    __slots__ = ("maps",)
+
+    def __init__(self, *maps: Mapping[str, object]) -> None:
+        self.maps: list[Mapping[str, object]] = list(maps)
+
+    def __getitem__(self, key: str) -> object:
+        for namespace in self.maps:
+            if key in namespace:
+                return namespace[key]
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        for namespace in self.maps:
+            yield from namespace
+
+    def size(self) -> int:
+        """Return how many namespaces are in scope."""
+        return len(self.maps)
+
+    def push(self, namespace: Mapping[str, object]) -> None:
+        """Make a namespace the innermost one."""
+        self.maps.insert(0, namespace)
+
+    def pop(self) -> Mapping[str, object]:
+        """Drop the innermost namespace."""
+        return self.maps.pop(0)
+
+
+class SandboxContext(RenderContext):
+    """A render context over plain data with all bounds of `limits`."""
+
+    __slots__ = ("deadline", "held_chars", "now", "rounds")
+
+    def __init__(
+        self, template: BoundTemplate, variables: Mapping[str, object], *, now: datetime
+    ) -> None:
+        super().__init__(template, globals=variables)
+        self.scope = Scope(self.locals, variables, self.counters)  # type: ignore[assignment]  # same methods as used here
+        self.now = now
+        self.deadline = monotonic() + MAX_SECONDS
+        self.rounds = 0
+        self.held_chars = 0
+
+    def check_time(self) -> None:
+        """Raise `LimitReachedError` if the rendering takes too long."""
+        if monotonic() > self.deadline:
+            raise LimitReachedError("the template takes too long")
+
+    def filter(self, name: str, token: Token | None) -> Callable[..., object]:
+        """Return the filter, looking at the clock on the way."""
+        self.check_time()
+        return super().filter(name, token)
+
+    def raise_for_loop_limit(self, length: int = 1) -> None:
+        """Count the rounds of a loop about to start; inner loops start once per outer round."""
+        self.check_time()
+        self.rounds += length
+        if self.rounds > MAX_ITERATIONS:
+            raise LimitReachedError(f"loops run more than {MAX_ITERATIONS:,} rounds")
+
+    def assign(self, key: str, val: object) -> None:
+        """Bind a local name, bounding what all of them hold."""
+        self.held_chars += _size(val) - _size(self.locals.get(key))
+        if self.held_chars > MAX_TEXT_CHARS:
+            raise LimitReachedError("assigned variables hold too much")
+        self.locals[key] = val
+
+    def get_buffer(self, buf: object = None) -> OutputBuffer:  # type: ignore[override]  # no StringIO
+        """Return a buffer that may take what the given one still can."""
+        return OutputBuffer(getattr(buf, "room", MAX_TEXT_CHARS))
+
+    def enter_loop(self, namespace: Mapping[str, object], forloop: ForLoop) -> None:
+        """Start a loop; the caller ends it with `leave_loop`."""
+        self.raise_for_loop_limit(forloop.length)
+        if len(self.loops) >= MAX_NESTING:
+            raise LimitReachedError("loops are nested too deeply")
+        self.loops.append(forloop)
+        self.scope.push(namespace)
+
+    def leave_loop(self) -> None:
+        """End the innermost loop."""
+        self.loops.pop()
+        self.scope.pop()
+
+    def look_up(self, path: Path) -> object:
+        """Return what the path leads to, or an undefined value that knows the whole path."""
+        value = self.get([self._segment(part) for part in path.path], token=path.token)
+        if is_undefined(value):
+            return self.env.undefined(str(path), hint=str(path), token=path.token)
+        return value
+
+    def _segment(self, part: object) -> object:
+        if not isinstance(part, Path):
+            return part
+        value = part.evaluate(self)
+        require_defined(value)
+        return value
+
+
+class DirectPath(Path):
+    """A path that is walked without the detours liquid needs for objects of its own."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Return the value, or an undefined value naming the whole path."""
+        parts = iter(self.path)
+        root = next(parts)
+        for namespace in context.scope.maps:  # type: ignore[attr-defined]  # our Scope
+            if root in namespace:
+                value = namespace[root]
+                break
+        else:
+            return context.look_up(self)  # type: ignore[attr-defined]  # our context
+        for part in parts:
+            if type(value) is dict and type(part) is str and part in value:
+                value = value[part]
+            else:
+                return context.look_up(self)  # type: ignore[attr-defined]  # our context
+        return value
+
+
+class BoundedRange(RangeLiteral):
+    """A range of at most `MAX_RANGE` numbers; liquid's own may have any length."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> range:
+        """Return the numbers. Raises `LimitReachedError`."""
+        numbers = super().evaluate(context)
+        if numbers.stop - numbers.start > MAX_RANGE:
+            raise LimitReachedError(f"a range has more than {MAX_RANGE:,} numbers")
+        return numbers
+
+
+def require_defined(value: object) -> None:
+    """Raise `UndefinedError` naming the variable if the value stands for a missing one."""
+    if isinstance(value, Undefined):
+        message = getattr(value, "msg", value.name)
+        raise UndefinedError(message, token=value.token)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return 64 * len(value)
+    return 0

@@ -1,0 +1,1 @@
+"""Tests, in the order of the apps; `plugin` starts what they need."""

@@ -1,0 +1,33 @@
+"""What most tests need: a user, a key, and processes that remember nothing of the last test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from accounts.models import User
+from accounts.services import NewApiKey, create_api_key, forget_checked_keys
+from delivery.email_types import forget_email_types
+from mailservice.core.broker import redis_client
+from providers.selectors import forget_snapshot
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_last_test() -> Iterator[None]:
+    forget_checked_keys()
+    forget_email_types()
+    forget_snapshot()
+    redis_client().flushdb()
+    yield
+    redis_client().close()
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    return User.objects.create_user("ann@example.com")
+
+
+@pytest.fixture
+def api_key(user: User) -> NewApiKey:
+    return create_api_key(user=user, name="shop")

@@ -1,0 +1,179 @@
+"""What authors can say in a template, and what they are told when it is wrong."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from liquid import Environment
+
+from templates_app.engine import (
+    TemplateRenderProblem,
+    TemplateSyntaxProblem,
+    compile_source,
+)
+
+
+def render(source, *, html=True, now=None, **context):
+    return compile_source(source, html=html).render(context, now=now)
+
+
+def problem(source, **context):
+    with pytest.raises(TemplateRenderProblem) as caught:
+        render(source, **context)
+    return caught.value
+
+
+def fault(source):
+    with pytest.raises(TemplateSyntaxProblem) as caught:
+        compile_source(source, html=True)
+    return caught.value
+
+
+def test_values_are_escaped_in_html_and_left_alone_in_text():
+    assert render("{{ name }}", name="<b>&'\"") == "&lt;b&gt;&amp;&#39;&#34;"
+    assert render("{{ name }}", html=False, name="<b>&'\"") == "<b>&'\""
+
+
+def test_captured_markup_is_not_escaped_twice():
+    source = "{% capture line %}<b>{{ name }}</b>{% endcapture %}{{ line }}{{ line | upcase }}"
+    assert render(source, name="<") == "<b>&lt;</b><B>&LT;</B>"
+
+
+def test_loops_conditions_and_helpers_read_as_in_liquid():
+    source = (
+        "{% for item in items %}{{ forloop.index }}{% cycle 'a', 'b' %}{{ item.name | upcase }}"
+        "{% unless forloop.last %}, {% endunless %}{% else %}none{% endfor %}"
+        "{% if items.size > 1 and vip %}!{% elsif vip %}?{% else %}.{% endif %}"
+    )
+    items = [{"name": "x&"}, {"name": "y"}]
+    assert render(source, items=items, vip=True) == "1aX&amp;, 2bY!"
+    assert render(source, items=[], vip=True) == "none?"
+
+
+def test_break_and_continue_stay_in_their_loop():
+    source = (
+        "{% for a in (1..3) %}{% for b in (1..9) %}{% if b == 2 %}{% continue %}{% endif %}"
+        "{% if b > 3 %}{% break %}{% endif %}{{ a }}{{ b }} {% endfor %}{% endfor %}"
+    )
+    assert render(source) == "11 13 21 23 31 33 "
+
+
+def test_case_echo_raw_comment_and_assign():
+    source = (
+        "{% case kind %}{% when 1 %}one{% when 2, 3 %}few{% else %}many{% endcase %}"
+        "{% echo name %}{% assign twice = name | append: name %}{{ twice }}"
+        "{% raw %}{{ raw }}{% endraw %}{% comment %}{{ gone }}{% endcomment %}"
+    )
+    assert render(source, kind=3, name="<") == "few&lt;&lt;&lt;{{ raw }}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "true"), (None, ""), (7, "7"), (1.5, "1.5"), ([1, "<", [2]], "1&lt;2")],
+)
+def test_plain_values_print(value, text):
+    assert render("{{ value }}", value=value) == text
+
+
+def test_an_object_cannot_be_printed():
+    error = problem("a\n{{ order }}", order={"total": 1})
+    assert str(error) == "An object cannot be printed, print one of its fields (line 2)"
+    assert error.code == "template_value"
+
+
+@pytest.mark.parametrize(
+    ("source", "variable"),
+    [
+        ("{{ name }}", "name"),
+        ("{{ order.lines.total }}", "order.lines.total"),
+        ("{{ name | upcase }}", "name"),
+        ("{{ name | plus: 1 }}", "name"),
+        ("{{ 1 | plus: name }}", "name"),
+        ("{{ 'a' | append: name }}", "name"),
+        ("{{ 'now' | date: name }}", "name"),
+        ("{% for item in name %}{% endfor %}", "name"),
+        ("{% for item in (1..name) %}{% endfor %}", "name"),
+        ("{% assign other = name %}{{ other }}", "name"),
+        ("{{ order[name] }}", "name"),
+    ],
+)
+def test_a_missing_variable_is_named(source, variable):
+    error = problem(source, order={"lines": {}})
+    assert (error.code, error.variable, error.line) == ("missing_variable", variable, 1)
+
+
+def test_a_default_or_a_condition_handles_a_missing_variable():
+    source = (
+        "{{ name | default: 'you' }}{{ a.b.c | default: 'x' | upcase }}"
+        "{% if name %}1{% else %}2{% endif %}{% if name == nil %}3{% endif %}"
+        "{% unless a.b > 4 %}4{% endunless %}{% if name contains 'x' %}5{% endif %}"
+    )
+    assert render(source) == "youX234"
+
+
+def test_now_is_what_the_caller_says():
+    moment = datetime(2026, 5, 4, 3, 2, tzinfo=UTC)
+    assert render("{{ 'now' | date: '%Y-%m-%d %H:%M' }}", now=moment) == "2026-05-04 03:02"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("2026-05-04T10:00:00Z", "04.05.2026"),
+        ("May 4, 2026", "04.05.2026"),
+        (0, "01.01.1970"),
+        ("soon", "soon"),
+    ],
+)
+def test_dates_are_formatted_and_other_words_left_alone(value, text):
+    assert render("{{ value | date: '%d.%m.%Y' }}", value=value) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "column", "words"),
+    [
+        ("a\n{{ x |", 2, 1, "expected '}}', found end of file"),
+        ("a\nbc {% include 'x' %}", 2, 7, "the tag 'include' is not available"),
+        ("{% render 'x' %}", 1, 4, "the tag 'render' is not available"),
+        ("{% nonsense %}", 1, 4, "unexpected tag 'nonsense'"),
+        ("{{ x | safe }}", 1, 8, "unknown filter 'safe'"),
+        ("{{ x | base64_encode }}", 1, 8, "unknown filter 'base64_encode'"),
+        ("{% if x | foo %}{% endif %}", 1, 9, "expected end of expression"),
+        ("{% if x %}", 1, 11, "expected tag endif"),
+        ("{% for i in (1..10001) %}{% endfor %}", 1, 13, "at most 10,000 numbers"),
+    ],
+)
+def test_a_syntax_problem_says_where_and_why(source, line, column, words):
+    error = fault(source)
+    assert (error.line, error.column) == (line, column)
+    assert words in error.problem
+    assert error.details["line"] == line
+
+
+def test_interrupts_outside_a_loop_are_refused():
+    assert str(problem("{% break %}")) == "'break' stands outside a loop (line 1)"
+
+
+def test_the_same_source_is_compiled_once():
+    assert compile_source("{{ a }}", html=True) is compile_source("{{ a }}", html=True)
+    assert compile_source("{{ a }}", html=True) is not compile_source("{{ a }}", html=False)
+
+
+TEXTS = st.text(st.sampled_from("ab <>&\"'\n\u00e9\U0001f600{}%"), max_size=12)
+
+
+@given(name=TEXTS, items=st.lists(TEXTS, max_size=4), flag=st.booleans(), html=st.booleans())
+def test_fast_nodes_write_what_liquid_itself_writes(name, items, flag, html):
+    source = (
+        "A {{ name }} {% if flag %}{{ name | upcase }}{% elsif name == 'a' %}e{% else %}\n"
+        "{% endif %}"
+        "{% for item in items %}{{ forloop.rindex }}{{ item }}{% cycle 'x', 'y' %}"
+        "{% if forloop.first %}{% continue %}{% endif %}{{ item | size | plus: 1.5 }}"
+        "{% for other in items reversed %}{{ other }}{{ forloop.parentloop.index }}{% endfor %}"
+        "{% if flag %}   {% endif %}{% endfor %}{{ items }}{{ flag }}"
+        "{% for item in items limit: 2 offset: 1 %} {% endfor %}"
+    )
+    context = {"name": name, "items": items, "flag": flag}
+    expected = Environment(autoescape=html).from_string(source).render(context)
+    assert compile_source(source, html=html).render(context) == expected

@@ -1,0 +1,1 @@
+"""Address validation, token verification and sender domains."""
