@@ -51,10 +51,10 @@ test-long: install
 check: install
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(CHECK_ENV) $(PY) -m mypy .
-	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
-	$(CHECK_ENV) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(CHECK_ENV) $(PY) manage.py check --deploy --fail-level WARNING
+	@$(CHECK_ENV) $(PY) -m mypy .
+	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	@$(CHECK_ENV) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	@$(CHECK_ENV) $(PY) manage.py check --deploy --fail-level WARNING
 	$(PY) -m djlint --check --lint --quiet .
 
 format: install

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -14,6 +13,9 @@ from django.utils import timezone
 
 from accounts.scopes import Scope
 from mailservice.core.ids import uuid7
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class UserManager(BaseUserManager["User"]):
@@ -44,7 +46,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     full_name = models.CharField(max_length=150, blank=True)
     is_staff = models.BooleanField(default=False, help_text="May log in to this admin.")
     is_active = models.BooleanField(
-        default=True, help_text="Off instead of deleting: the user's mail and keys keep their owner."
+        default=True,
+        help_text="Off instead of deleting: the user's mail and keys keep their owner.",
     )
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -22,6 +22,9 @@ from django.utils import timezone
 from accounts.models import ApiKey, User
 from accounts.scopes import DEFAULT_SCOPES, Scope
 from mailservice.core.errors import ConflictError, InvalidInputError
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 logger = logging.getLogger(__name__)
 

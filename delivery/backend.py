@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from email.message import Message as EmailPart
 from email.mime.base import MIMEBase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.mail import EmailAlternative, EmailAttachment, EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
@@ -15,6 +14,9 @@ from delivery.intake import AttachmentInput, Disposition, MessageInput
 from delivery.services.accept import Sender, queue_message
 from mailservice.core.addresses import Address, parse_address
 from mailservice.core.errors import DomainError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class QueueBackend(BaseEmailBackend):

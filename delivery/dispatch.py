@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from delivery.states import Lane
 from mailservice.core.broker import BrokerError, redis_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from delivery.states import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +49,7 @@ def wake(lane: Lane) -> bool:
 
     Never raises: mail that is committed is safe, whatever the broker does.
     """
-    global _paused_until  # noqa: PLW0603 - a circuit breaker is state of the process
+    global _paused_until
     if time.monotonic() < _paused_until:
         return False
     try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from django.db import models
 
-from accounts.models import ApiKey
 from accounts.scopes import Scope
 from delivery.states import UNFINISHED
 
 if TYPE_CHECKING:
-    from delivery.models import Message
+    from uuid import UUID
+
+    from accounts.models import ApiKey
+
+    pass
 
 
 class MessageQuerySet(models.QuerySet["Message"]):

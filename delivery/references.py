@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from delivery.models import Attempt, Message
 from providers.models import Provider
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def first_id_at(moment: datetime) -> UUID:

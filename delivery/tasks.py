@@ -51,7 +51,9 @@ def drain(lane: int) -> None:
         is_stopping=is_stopping,
     )
     if report.claimed:
-        logger.info("Drained %s: %d claimed, %d sent", Lane(lane).label, report.claimed, report.sent)
+        logger.info(
+            "Drained %s: %d claimed, %d sent", Lane(lane).label, report.claimed, report.sent
+        )
 
 
 @shared_task
@@ -59,7 +61,9 @@ def sweep() -> None:
     """Promote what is due, reclaim what dead workers held, expire, resolve, wake."""
     moved = sweep_queue()
     if any(moved.values()):
-        logger.info("Swept: %s", ", ".join(f"{count} {what}" for what, count in moved.items() if count))
+        logger.info(
+            "Swept: %s", ", ".join(f"{count} {what}" for what, count in moved.items() if count)
+        )
 
 
 @shared_task

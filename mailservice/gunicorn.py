@@ -30,7 +30,8 @@ keepalive = 15
 control_socket_disable = True
 accesslog = "-" if os.environ.get("ACCESS_LOG") == "1" else None
 #: The heartbeat file must not sit on a disk that may stall.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory, not temp
+_memory = Path("/dev/shm")  # noqa: S108 - gunicorn makes private files there
+worker_tmp_dir = str(_memory) if _memory.is_dir() else None
 
 
 class LineLogger(Logger):  # type: ignore[misc]  # as above

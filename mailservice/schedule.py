@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from django.db import connection
@@ -12,6 +11,9 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from mailservice.core.sql import advisory_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +36,7 @@ class CodeFirstScheduler(DatabaseScheduler):  # type: ignore[misc] # the package
 
     def update_from_dict(self, mapping: Mapping[str, Any]) -> None:
         """Create the entries that do not exist yet."""
-        present = set(
-            PeriodicTask.objects.filter(name__in=mapping).values_list("name", flat=True)
-        )
+        present = set(PeriodicTask.objects.filter(name__in=mapping).values_list("name", flat=True))
         missing = {name: entry for name, entry in mapping.items() if name not in present}
         if missing:
             super().update_from_dict(missing)

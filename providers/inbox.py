@@ -12,8 +12,8 @@ from django.utils import timezone
 from providers.models import InboxMail
 from providers.ports import (
     AccountConfig,
-    OutgoingMail,
     Outcome,
+    OutgoingMail,
     Reason,
     Reply,
     Scope,

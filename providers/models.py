@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -12,6 +11,10 @@ from django.db.models import Q
 from accounts.models import User
 from mailservice.core.ids import uuid7
 from mailservice.core.secrets import EncryptedJSONField
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
 
 
 class ProviderKind(models.TextChoices):
@@ -26,7 +29,7 @@ class ProviderQuerySet(models.QuerySet["Provider"]):
     """Questions about providers."""
 
     def usable_by(self, user_id: UUID) -> ProviderQuerySet:
-        """The user's own accounts and the company's."""
+        """Keep the user's own accounts and the company's."""
         return self.filter(Q(owner__isnull=True) | Q(owner_id=user_id))
 
 
@@ -58,7 +61,9 @@ class Provider(models.Model):
         null=True, blank=True, help_text="Mails per clock hour; empty for no limit."
     )
     daily_limit = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Mails per day in the account's time zone; empty for no limit."
+        null=True,
+        blank=True,
+        help_text="Mails per day in the account's time zone; empty for no limit.",
     )
     time_zone = models.CharField(max_length=64, default="UTC", help_text="In which its days begin.")
     max_connections = models.PositiveSmallIntegerField(
@@ -79,9 +84,7 @@ class Provider(models.Model):
                 condition=Q(max_connections__gte=1), name="providers_provider_some_connection"
             ),
             # A name tells an owner's accounts apart in lists and errors.
-            models.UniqueConstraint(
-                fields=["owner", "name"], name="providers_provider_name_once"
-            ),
+            models.UniqueConstraint(fields=["owner", "name"], name="providers_provider_name_once"),
             # NULLS NOT DISTINCT would say it in one, but needs PostgreSQL 15.
             models.UniqueConstraint(
                 fields=["name"],

@@ -10,15 +10,18 @@ booked as used: the limit holds at the provider too, at the price of at most one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.db import connection
 
 from providers.models import Provider, ProviderUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,10 @@ def windows(now: datetime, time_zone: str) -> Windows:
     day_end = day_start.replace(year=tomorrow.year, month=tomorrow.month, day=tomorrow.day)
     utc = ZoneInfo("UTC")
     return Windows(
-        hour_start, hour_start + timedelta(hours=1), day_start.astimezone(utc), day_end.astimezone(utc)
+        hour_start,
+        hour_start + timedelta(hours=1),
+        day_start.astimezone(utc),
+        day_end.astimezone(utc),
     )
 
 

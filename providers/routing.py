@@ -7,15 +7,17 @@ over, so that a message's page and `routing/explain` can answer "why that one?".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ class Snapshot:
 
     taken_at: datetime
     providers: Sequence[ProviderState]
-    _decisions: dict[MessageFacts, Decision] = field(default_factory=dict, repr=False, compare=False)
+    _decisions: dict[MessageFacts, Decision] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @cached_property
     def by_id(self) -> Mapping[UUID, ProviderState]:

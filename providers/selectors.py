@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import datetime
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
@@ -13,6 +12,10 @@ from providers.models import Provider
 from providers.ports import AccountConfig
 from providers.quotas import left, usage_of
 from providers.routing import ProviderState, Snapshot
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
 
 #: How old a snapshot may be; quotas are exact all the same, since sending needs a reservation.
 SNAPSHOT_SECONDS = 1.0
@@ -58,7 +61,7 @@ _held: tuple[float, Snapshot] | None = None
 
 def recent_snapshot() -> Snapshot:
     """Return a snapshot at most `SNAPSHOT_SECONDS` old, shared by the threads of the process."""
-    global _held  # noqa: PLW0603 - a cache is state of the process
+    global _held
     held = _held
     if held is not None and held[0] > time.monotonic():
         return held[1]
@@ -70,7 +73,7 @@ def recent_snapshot() -> Snapshot:
 
 def forget_snapshot() -> None:
     """Make the next `recent_snapshot` look at the database."""
-    global _held  # noqa: PLW0603 - a cache is state of the process
+    global _held
     with _lock:
         _held = None
 

@@ -5,9 +5,7 @@ Faults name the field: a column of the account, `settings.host` or `secrets.pass
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, Unpack
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from zoneinfo import available_timezones
 
 from django.db import connection, transaction
@@ -19,6 +17,10 @@ from providers.adapters import UnknownKindError, kinds, validate_settings
 from providers.errors import ProviderInUseError
 from providers.models import InboxMail, Provider, ProviderUsage, Reservation
 from providers.selectors import forget_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
 
 Fault = tuple[str, str, str]
 
@@ -109,7 +111,7 @@ def delete_provider(provider_id: UUID) -> None:
         for model in (InboxMail, Reservation, ProviderUsage):
             model.objects.filter(provider_id=provider_id).delete()
         # Not `delete()`: for each table that may refer to it, that would read the table from end to end.
-        Provider.objects.filter(pk=provider_id)._raw_delete(connection.alias)  # noqa: SLF001
+        Provider.objects.filter(pk=provider_id)._raw_delete(connection.alias)
         transaction.on_commit(forget_snapshot)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from uuid import UUID
 
 from django.db.models import Q
@@ -29,16 +30,15 @@ def published_version(*, name: str, user_id: UUID, locale: str = "") -> Template
             "template", f"There is no published template {name!r}.", code="not_found"
         )
     return next(
-        (versions[tag] for tag in _fallbacks(locale) if tag in versions), next(iter(versions.values()))
+        (versions[tag] for tag in _fallbacks(locale) if tag in versions),
+        next(iter(versions.values())),
     )
 
 
 def _find(name: str, user_id: UUID) -> Template | None:
     by_name = Q(slug=name)
-    try:
+    with contextlib.suppress(ValueError):
         by_name |= Q(pk=UUID(name))
-    except ValueError:
-        pass
     visible = Template.objects.filter(by_name).filter(Q(owner__isnull=True) | Q(owner_id=user_id))
     return min(visible, key=lambda template: template.owner_id is None, default=None)
 

@@ -1,20 +1,24 @@
-"""The accounts as one draining process sees them: choice, quota, pauses, and their sender threads."""
+"""The accounts as one draining process sees them: choice, quota, pauses and sender threads."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.utils import timezone
 
 from delivery.queue.senders import AccountSenders
 from providers.adapters import adapter_for
-from providers.models import Provider
 from providers.routing import Snapshot
 from providers.selectors import account_config, accounts_by_id, recent_snapshot
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from providers.models import Provider
 
 #: How long an account that refused a connection or a login is left alone, doubling with each
 #: refusal in a row up to the maximum.
@@ -22,6 +26,8 @@ PAUSE_FIRST = timedelta(seconds=5)
 PAUSE_MAXIMUM = timedelta(minutes=5)
 #: How long a process trusts what it read of an account (settings, credentials, caps).
 ACCOUNT_SECONDS = 5.0
+#: Accounts whose threads are kept track of before deserted ones are forgotten.
+MAX_ACCOUNTS = 200
 
 
 class Accounts:
@@ -59,7 +65,7 @@ class Accounts:
         return Snapshot(base.taken_at, states)
 
     def note_exhausted(self, provider_id: UUID) -> None:
-        """A reservation came back short: choose others until the next snapshot."""
+        """Choose others until the next snapshot: a reservation came back short."""
         snapshot = self.snapshot()
         states = [
             replace(state, remaining=0) if state.provider_id == provider_id else state
@@ -114,7 +120,7 @@ class Accounts:
 
     def _drop_deserted(self) -> None:
         self._retired = [senders for senders in self._retired if not senders.is_deserted]
-        if len(self._senders) > 200:
+        if len(self._senders) > MAX_ACCOUNTS:
             self._senders = {
                 key: held for key, held in self._senders.items() if not held[1].is_deserted
             }

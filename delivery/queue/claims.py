@@ -8,20 +8,23 @@ the table, and `SKIP LOCKED` keeps workers out of each other's way.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.conf import settings
 from django.db import connection
 
 from delivery.models import Lease
-from delivery.states import Lane
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import database_now
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
+    from delivery.states import Lane
 
 #: Part of a chunk that each lower priority may fill with mail that waited too long (ageing).
 AGED_SHARE = 10
@@ -49,6 +52,8 @@ class Claimed:
     created_at: datetime
     #: Number of the attempt this claim is for, from 1.
     attempt: int
+    #: Why it waited so far, as last recorded.
+    error: str
 
 
 # `queued` means claimable: no clock is compared, so workers' and web hosts' clocks may differ.
@@ -73,7 +78,7 @@ UPDATE delivery_message m
  WHERE m.id = picked.id
 RETURNING m.id, m.content_id, m.owner_id, m.email_type, m.lane, m.priority, m.is_test,
           m.recipients, m.addresses, m.context, m.headers, m.pinned_provider_id, m.sequence_key,
-          m.expires_at, m.created_at, m.attempt_count
+          m.expires_at, m.created_at, m.attempt_count, m.error
 """
 
 _GIVE_BACK = """
@@ -101,13 +106,19 @@ def claim(*, lease_id: UUID, lane: Lane, limit: int) -> list[Claimed]:
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
+    (recipients, addresses, context, headers) = row[7:11]
     return Claimed(
         *row[:7],
-        orjson.loads(row[7]),
-        row[8],
-        orjson.loads(row[9]) if row[9] is not None else None,
-        orjson.loads(row[10]) if row[10] is not None else None,
-        *row[11:],
+        recipients=orjson.loads(recipients),
+        addresses=addresses,
+        context=orjson.loads(context) if context is not None else None,
+        headers=orjson.loads(headers) if headers is not None else None,
+        pinned_provider_id=row[11],
+        sequence_key=row[12],
+        expires_at=row[13],
+        created_at=row[14],
+        attempt=row[15],
+        error=row[16],
     )
 
 
@@ -148,6 +159,8 @@ class LeaseHolder:
         """Prolong the lease when a third of it is used up; False if it was lost."""
         if self.deadline - time.monotonic() > self._seconds * 0.45:
             return True
+        if not self.deadline:
+            return False
         deadline = self._new_deadline()
         with connection.cursor() as cursor:
             cursor.execute(
@@ -165,6 +178,10 @@ class LeaseHolder:
     def is_live(self) -> bool:
         """True while messages claimed under it may be put on the wire."""
         return time.monotonic() < self.deadline
+
+    def abandon(self) -> None:
+        """Let nothing more go on the wire; the sweep takes over when the row expires."""
+        self.deadline = 0.0
 
     def close(self) -> None:
         """Remove the lease; the worker has recorded or given back all it claimed."""

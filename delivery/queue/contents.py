@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
 from functools import partial
-from uuid import UUID
+from typing import TYPE_CHECKING
 
+from delivery.blobs import read_blob
 from delivery.compose import AttachmentSource, CompiledContent, ContentSource, compile_content
-from delivery.models import Attachment, Content
-from delivery.services.attachments import read_blob
+from delivery.models import Attachment, Content, Disposition
 from mailservice.core.addresses import Address
 from mailservice.core.errors import DomainError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from uuid import UUID
 
 #: Contents kept per process.
 MAX_CONTENTS = 500
@@ -39,7 +42,7 @@ def _attachment(item: Attachment) -> AttachmentSource:
     return AttachmentSource(
         filename=item.filename,
         content_type=item.content_type,
-        disposition=item.disposition,
+        disposition="inline" if item.disposition == Disposition.INLINE else "attachment",
         content_id=item.cid,
         read=read,
     )

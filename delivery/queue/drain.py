@@ -11,10 +11,9 @@ import logging
 import queue
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -24,7 +23,6 @@ from delivery.compose import CompiledContent, MailFields
 from delivery.dispatch import wake, wake_seen
 from delivery.email_types import email_types
 from delivery.models import EmailType, Suppression, UnknownPolicy
-from delivery.queue.accounts import Accounts
 from delivery.queue.claims import Claimed, LeaseHolder, claim, give_back
 from delivery.queue.outcomes import Step, after_attempt, unresolved
 from delivery.queue.record import Ended, Recorder, Tried
@@ -36,10 +34,16 @@ from delivery.retries import RetryPolicy
 from delivery.states import EventKind, Lane, Status
 from mailservice.core.addresses import Address, normalized
 from mailservice.core.errors import DomainError
-from providers.models import Provider
 from providers.ports import Outcome, Scope, SendResult
 from providers.quotas import Settlement, release, reserve
 from providers.routing import Decision, MessageFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from uuid import UUID
+
+    from delivery.queue.accounts import Accounts
+    from providers.models import Provider
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +114,14 @@ class Drain:
         self._lease = LeaseHolder(worker=self._worker, lane=self._lane)
         wake_seen(self._lane)
         promote_due()
-        self._loop()
-        self._wind_up()
+        try:
+            self._loop()
+            self._wind_up()
+        except BaseException:
+            # Nobody will record what is sent from here on, so nothing more may be.
+            self._lease.abandon()
+            self._withdraw()
+            raise
         return self._report
 
     # --- the loop ---------------------------------------------------------------------------------
@@ -154,21 +164,20 @@ class Drain:
         messages: list[Claimed] = []
         for lane in dict.fromkeys((Lane.TRANSACTIONAL, self._lane)):
             if len(messages) < limit:
-                messages += claim(
-                    lease_id=self._lease.id, lane=lane, limit=limit - len(messages)
-                )
+                messages += claim(lease_id=self._lease.id, lane=lane, limit=limit - len(messages))
         if len(messages) < limit:
             # The queue is (nearly) empty; look again soon while mail is on the wire.
             self._next_claim = time.monotonic() + RECLAIM_SECONDS
         else:
             self._fan_out()
+        messages.sort(key=lambda message: (message.lane, message.priority, message.id))
         self._report.claimed += len(messages)
         if messages:
             self._set_going(messages)
         return len(messages)
 
     def _fan_out(self) -> None:
-        """A full chunk means there is more: let another worker, if one is free, help."""
+        """Let another worker, if one is free, help: a full chunk means there is more."""
         if time.monotonic() >= self._next_fan_out:
             self._next_fan_out = time.monotonic() + FAN_OUT_SECONDS
             wake(self._lane)
@@ -196,9 +205,7 @@ class Drain:
         if any(item.message.sequence_key for item in ended):
             self._next_claim = 0.0
 
-    def _record_patiently(
-        self, ended: Sequence[Ended], settlements: Sequence[Settlement]
-    ) -> None:
+    def _record_patiently(self, ended: Sequence[Ended], settlements: Sequence[Settlement]) -> None:
         """Record even if the database restarts meanwhile: a result lost is a mail sent twice."""
         pause = 0.1
         give_up_at = time.monotonic() + settings.LEASE_SECONDS
@@ -222,24 +229,30 @@ class Drain:
 
     def _wind_up(self) -> None:
         """Finish what is on the wire, give back the rest, and let go of lease and reservations."""
-        withdrawn = [
-            job
-            for senders in self._accounts.all_senders() + [TEST_SENDERS]
-            for job in senders.withdraw(lambda job: job.message.id in self._in_hand)
-        ]
+        withdrawn = self._withdraw()
         for job in withdrawn:
             self._in_hand.pop(job.message.id)
+            self._settle(job, sent=0)
         while self._in_hand and self._lease.renew_if_due():
             self._collect()
             self._record()
         self._record()
         unsent = self._unsent + [job.message.id for job in withdrawn]
-        give_back(lease_id=self._lease.id, ids=unsent)
+        if give_back(lease_id=self._lease.id, ids=unsent):
+            wake(self._lane)
         if self._in_hand:
             # Still on the wire though the lease is lost: the sweeper settles it.
             return
         release(self._lease.id)
         self._lease.close()
+
+    def _withdraw(self) -> list[Job]:
+        """Take back from the sender threads what none of them has begun."""
+        return [
+            job
+            for senders in [*self._accounts.all_senders(), TEST_SENDERS]
+            for job in senders.withdraw(lambda job: job.message.id in self._in_hand)
+        ]
 
     # --- from claim to wire -----------------------------------------------------------------------
 
@@ -376,7 +389,8 @@ class Drain:
             step = Step(Status.RETRY, error, due_at=message.expires_at)
         elif decision.is_hopeless and due_at > message.created_at + policy.give_up_after:
             step = Step(Status.FAILED, f"Given up: {decision.reason}.")
-        event = None if item.attempts or message.attempt > 1 else EventKind.DEFERRED
+        # Looking again every minute must not write an event every minute.
+        event = None if step.error == message.error else EventKind.DEFERRED
         if step.status is Status.FAILED:
             event = EventKind.FAILED
         self._ended.append(Ended(message, step, tuple(item.attempts), event))
@@ -414,7 +428,9 @@ class Drain:
         else:
             if job.decision.provider_id is not None:
                 self._accounts.note_working(job.decision.provider_id)
-            self._ended.append(Ended(job.message, self._after(item, job.result, now), item.attempts))
+            self._ended.append(
+                Ended(job.message, self._after(item, job.result, now), item.attempts)
+            )
 
     def _after(self, item: _InHand, result: SendResult, now: datetime) -> Step:
         email_type = self._types[item.message.email_type]
@@ -430,7 +446,7 @@ class Drain:
         return step
 
     def _try_elsewhere(self, item: _InHand, job: Job, now: datetime) -> None:
-        """The account refused us, not the mail: take the next account, or wait for this one."""
+        """Take the next account, or wait for this one: it refused us, not the mail."""
         result = job.result
         provider_id = job.decision.provider_id
         if result is None or provider_id is None:

@@ -6,16 +6,19 @@ complete, so that recording is one statement for many messages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from delivery.queue.claims import Claimed
 from delivery.retries import RetryPolicy, next_attempt_at
 from delivery.states import Status
 from mailservice.core.addresses import normalized
 from providers.ports import Outcome, Reason, RecipientResult, SendResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from delivery.queue.claims import Claimed
 
 #: Recipient states that need no further attempt.
 RESOLVED = frozenset({"sent", "delivered", "bounced", "failed", "suppressed", "complained"})
@@ -124,9 +127,7 @@ def _wait(
         return None
     return _uniform(
         message,
-        replace(
-            result, outcome=Outcome.NOT_ACCEPTED, reason=deferred[0].reason, recipients=()
-        ),
+        replace(result, outcome=Outcome.NOT_ACCEPTED, reason=deferred[0].reason, recipients=()),
         policy=policy,
         now=now,
         jitter=jitter,

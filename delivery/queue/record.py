@@ -6,24 +6,27 @@ lease), attempts, events, quota, and the turn of their sequences.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from delivery.queue.claims import Claimed
-from delivery.queue.outcomes import Step
 from delivery.queue.sequences import lock_sequences, move_sequences_on
 from delivery.states import UNFINISHED, EventKind, Status
 from delivery.tables import ATTEMPT, ATTEMPT_ROWS, EVENT, EVENT_ROWS
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import RecordSet, to_json
-from providers.ports import SendResult
 from providers.quotas import Settlement, settle
-from providers.routing import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from delivery.queue.claims import Claimed
+    from delivery.queue.outcomes import Step
+    from providers.ports import SendResult
+    from providers.routing import Decision
 
 _STEPS = RecordSet(
     {
@@ -38,16 +41,20 @@ _STEPS = RecordSet(
     }
 )
 
-# The guard: only the holder of the lease may end what it began. Zero rows means "not ours any more".
+# The guard: only the holder of the lease may end what it began. Zero rows: not ours any more.
 _APPLY = f"""
 UPDATE delivery_message m
    SET status = r.status, lease_id = NULL, due_at = COALESCE(r.due_at, m.due_at),
-       sent_at = COALESCE(r.sent_at, m.sent_at), provider_id = COALESCE(r.provider_id, m.provider_id),
+       sent_at = COALESCE(r.sent_at, m.sent_at),
+       provider_id = COALESCE(r.provider_id, m.provider_id),
        error = r.error, recipients = COALESCE(r.recipients, m.recipients),
        attempt_count = r.attempt_count, updated_at = now()
   FROM {_STEPS.source}
  WHERE m.id = r.id AND m.lease_id = %s AND m.status = 'sending'
-"""  # noqa: S608 - the names are ours
+"""
+
+#: Explanations remembered as stored; beyond, they are offered to the database again.
+MAX_REMEMBERED = 10_000
 
 _DECISION_ROWS = RecordSet({"id": "uuid", "body": "jsonb", "created_at": "timestamptz"})
 
@@ -127,7 +134,7 @@ class Recorder:
             _store_decisions(fresh, now)
             settle(lease_id=lease_id, settlements=settlements, now=now)
             move_sequences_on(sequences, now=now)
-        if len(self._stored_decisions) > 10_000:
+        if len(self._stored_decisions) > MAX_REMEMBERED:
             self._stored_decisions.clear()
         self._stored_decisions |= fresh.keys()
 

@@ -11,28 +11,32 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.db import connections
 from django.utils import timezone
 
-from delivery.compose import CompiledContent, MailFields
-from delivery.queue.claims import Claimed
 from mailservice.core.errors import DomainError
 from providers.ports import (
     Adapter,
     ConnectError,
-    OutgoingMail,
     Outcome,
+    OutgoingMail,
     Reason,
     Reply,
     Scope,
     SendResult,
     Session,
 )
-from providers.routing import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from delivery.compose import CompiledContent, MailFields
+    from delivery.queue.claims import Claimed
+    from providers.routing import Decision
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +95,7 @@ class AccountSenders:
                 self._condition.notify()
             elif self._threads < self._max_threads:
                 self._threads += 1
-                threading.Thread(
-                    target=self._run, name=f"send-{self._name}", daemon=True
-                ).start()
+                threading.Thread(target=self._run, name=f"send-{self._name}", daemon=True).start()
             else:
                 self._condition.notify()
 

@@ -7,9 +7,7 @@ on. Both sides work under the sequence's advisory lock.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.db import connection
 
@@ -17,6 +15,11 @@ from delivery.dispatch import wake_on_commit
 from delivery.models import Message
 from delivery.states import UNFINISHED, Lane, Status
 from mailservice.core.sql import advisory_key, lock_for_transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+    from uuid import UUID
 
 _UNFINISHED = sorted(status.value for status in UNFINISHED)
 _RECALLABLE = sorted(status.value for status in UNFINISHED - {Status.SENDING})

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from datetime import datetime
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -23,6 +21,11 @@ from delivery.tables import EVENT, EVENT_ROWS
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import advisory_key, database_now, try_lock_for_transaction
 from providers import quotas
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ def sweep() -> dict[str, int]:
 
 def promote_due(*, is_forced: bool = False) -> int:
     """Queue scheduled and waiting messages whose time has come; return how many."""
-    global _last_promotion  # noqa: PLW0603 - a rate limit is state of the process
+    global _last_promotion
     now = time.monotonic()
     if not is_forced and now - _last_promotion < PROMOTE_SECONDS:
         return 0

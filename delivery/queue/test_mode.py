@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from delivery.queue.senders import AccountSenders
-from providers.ports import OutgoingMail, Outcome, Reply, SendResult, Session
+from providers.ports import Outcome, OutgoingMail, Reply, SendResult, Session
 
 
 class _NowhereSession:

@@ -1,14 +1,17 @@
-"""What stays warm in a worker process from one drain to the next: accounts and compiled contents."""
+"""What stays warm in a process from one drain to the next: accounts and compiled contents."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from delivery.queue.accounts import Accounts
 from delivery.queue.contents import ContentCache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,8 @@ if its request was answered; the wake-up follows the commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +15,6 @@ from django.utils import timezone
 
 from delivery.dispatch import wake_on_commit
 from delivery.email_types import email_types
-from delivery.intake import MessageInput
 from delivery.models import EmailType, Message
 from delivery.queue.sequences import lock_sequences
 from delivery.services.attachments import AttachmentLink, link_attachments, resolve_attachments
@@ -32,6 +28,13 @@ from providers.routing import MessageFacts
 from providers.selectors import recent_snapshot
 from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source, first_problem
 from templates_app.selectors import published_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from delivery.intake import MessageInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,9 @@ class _Prepared:
     compiled: tuple[Compiled, ...]
 
 
-def queue_message(*, message: MessageInput, sender: Sender, group_id: UUID | None = None) -> Accepted:
+def queue_message(
+    *, message: MessageInput, sender: Sender, group_id: UUID | None = None
+) -> Accepted:
     """Accept one message. Raises `InvalidInputError` naming the field; then nothing is written."""
     outcome = queue_messages(messages=[message], sender=sender, group_id=group_id)[0]
     if isinstance(outcome, DomainError):
@@ -207,7 +212,9 @@ def _compile(source: Mapping[str, Any]) -> tuple[Compiled, ...]:
         try:
             compiled.append(compile_source(source[name], html=name == "html"))
         except TemplateSyntaxProblem as problem:
-            raise InvalidInputError.for_field(name, problem.message, code="template_syntax") from None
+            raise InvalidInputError.for_field(
+                name, problem.message, code="template_syntax"
+            ) from None
     return tuple(compiled)
 
 
@@ -234,7 +241,9 @@ def _from_address(message: MessageInput, sender: Sender) -> Address:
     if settings.DEFAULT_FROM_EMAIL:
         return Address(settings.DEFAULT_FROM_EMAIL, message.from_name)
     raise InvalidInputError.for_field(
-        "from", "Name a From address: neither an account nor this service has a default.", code="required"
+        "from",
+        "Name a From address: neither an account nor this service has a default.",
+        code="required",
     )
 
 

@@ -6,21 +6,24 @@ removed by `purge_blobs`.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
-from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from delivery.intake import AttachmentInput
+from delivery.blobs import store_blob
 from delivery.models import Attachment, Blob, Upload
 from mailservice.core.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+from delivery.intake import AttachmentInput
 
 #: How long an upload can be referred to.
 UPLOAD_LIFETIME = timedelta(days=30)
@@ -37,33 +40,6 @@ class AttachmentLink:
     content_type: str
     disposition: str
     cid: str
-
-
-def store_blob(data: bytes, *, now: datetime) -> Blob:
-    """Store bytes once; the same bytes give the same blob, with its time of use renewed."""
-    digest = hashlib.sha256(data).hexdigest()
-    if Blob.objects.filter(pk=digest).update(touched_at=now):
-        return Blob.objects.get(pk=digest)
-    name = default_storage.save(f"attachments/{digest[:2]}/{digest}", ContentFile(data))
-    blob, is_new = Blob.objects.get_or_create(
-        pk=digest,
-        defaults={
-            "size_bytes": len(data),
-            "stored_as": name,
-            "created_at": now,
-            "touched_at": now,
-        },
-    )
-    if not is_new and blob.stored_as != name:
-        # Somebody stored the same bytes beside us.
-        default_storage.delete(name)
-    return blob
-
-
-def read_blob(stored_as: str) -> bytes:
-    """Return the bytes of a blob. Raises `FileNotFoundError` if the storage lost them."""
-    with default_storage.open(stored_as) as file:
-        return bytes(file.read())
 
 
 def upload(*, owner_id: UUID, filename: str, content_type: str, data: bytes) -> Upload:
@@ -126,9 +102,7 @@ def _upload_of(item: AttachmentInput, owner_id: UUID, index: int) -> Upload:
     )
 
 
-def link_attachments(
-    *, content_id: UUID, links: Sequence[AttachmentLink], now: datetime
-) -> None:
+def link_attachments(*, content_id: UUID, links: Sequence[AttachmentLink], now: datetime) -> None:
     """Attach stored blobs to a content, within the transaction that writes it."""
     Blob.objects.filter(pk__in=[link.sha256 for link in links]).update(touched_at=now)
     Attachment.objects.bulk_create(

@@ -6,11 +6,8 @@ claim: a cancel that reports a message as cancelled has won, and the message wil
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -22,6 +19,11 @@ from delivery.states import RETRIABLE, STOPPABLE, EventKind, Lane, Status
 from delivery.tables import EVENT, EVENT_ROWS
 from mailservice.core.errors import ConflictError, InvalidInputError
 from mailservice.core.ids import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def require_changed(change: Change, message_id: UUID, verb: str) -> None:
         )
 
 
-# A release returns a message to the time it was due at; every other move to the queue is due now.
+# A release returns a message to the time it was due; every other move to the queue is due now.
 _UPDATE = """
 UPDATE delivery_message m
    SET status = CASE WHEN %(kind)s = 'released' AND m.due_at > %(now)s

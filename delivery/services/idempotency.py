@@ -6,10 +6,10 @@ in flight, so a second one is told at once instead of waiting for the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
@@ -18,6 +18,10 @@ from django.utils import timezone
 from delivery.models import IdempotencyRecord
 from mailservice.core.errors import ConflictError, DomainError, InvalidInputError
 from mailservice.core.sql import advisory_key, try_lock_for_transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
 
 #: Longest accepted key, characters.
 MAX_KEY_LENGTH = 256
@@ -43,6 +47,14 @@ class Answer:
     status_code: int
     body: bytes
     is_replay: bool = False
+
+    @property
+    def is_storable(self) -> bool:
+        """False for answers that say "try again": 429 and 5xx."""
+        return (
+            self.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+            and self.status_code != HTTPStatus.TOO_MANY_REQUESTS
+        )
 
 
 def check_key(key: str) -> str:
@@ -76,7 +88,7 @@ def once(
                 raise KeyReusedError("This Idempotency-Key was used for a different request.")
             return Answer(record.status_code, bytes(record.body), is_replay=True)
         answer = produce()
-        if answer.status_code < 500 and answer.status_code != 429:
+        if answer.is_storable:
             IdempotencyRecord.objects.create(
                 api_key_id=api_key_id,
                 key=key,

@@ -7,12 +7,14 @@ for one row and for a thousand, so it stays prepared, and Python spends about a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.db import connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
 
 def _plain(value: Any) -> Any:
@@ -43,7 +45,7 @@ class RecordSet:
         """Return the INSERT of all rows into `table`."""
         names = ", ".join(self.columns)
         picked = ", ".join(f"r.{name}" for name in self.columns)
-        return f"INSERT INTO {table} ({names}) SELECT {picked} FROM {self.source} {suffix}"  # noqa: S608 - names are ours
+        return f"INSERT INTO {table} ({names}) SELECT {picked} FROM {self.source} {suffix}"
 
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]], *, suffix: str = "") -> int:
         """Insert the rows; return how many went in."""
@@ -62,7 +64,7 @@ def advisory_key(*parts: object) -> int:
 
 
 def lock_for_transaction(*keys: int) -> None:
-    """Take advisory locks until the transaction ends, in key order so that two takers cannot deadlock."""
+    """Take advisory locks until the transaction ends; in key order, so takers cannot deadlock."""
     with connection.cursor() as cursor:
         for key in sorted(set(keys)):
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
@@ -81,5 +83,5 @@ def database_now() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         row = cursor.fetchone()
-    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    assert row is not None
     return row[0]  # type: ignore[no-any-return]

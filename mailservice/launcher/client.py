@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mailservice.launcher import locks
@@ -114,7 +115,8 @@ def stop_servers(home: Home) -> list[str]:
         address = read_text(state.address)
         if address is None or not _has_keeper(state):
             continue
-        os.kill(json.loads(address)["pid"], signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it may end just now
+            os.kill(json.loads(address)["pid"], signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
         while _has_keeper(state) and time.monotonic() < deadline:
             time.sleep(0.05)

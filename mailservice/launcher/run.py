@@ -37,14 +37,10 @@ def run() -> int:
     if "MAKELEVEL" in os.environ:  # a killed `make` takes us along
         processes.die_with_parent(signal.SIGTERM)
     try:
-        with _only_one():
+        with _only_one(), _servers_stopped_at_the_end():
             return _run()
     except KeyboardInterrupt:
         return 0
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        environment.release_all()
 
 
 def _run() -> int:
@@ -100,6 +96,17 @@ def stop_run() -> bool:
     return False
 
 
+@contextmanager
+def _servers_stopped_at_the_end() -> Iterator[None]:
+    """Wait for the local servers to stop, however impatient the user is by then."""
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        environment.release_all()
+
+
 def _address() -> tuple[str, int]:
     """Return host and port for the web server. Raises `LauncherError` if they cannot be used."""
     known = environment.given()
@@ -131,8 +138,10 @@ def _manage(*arguments: str) -> str:
 def programs(host: str, port: int) -> list[Program]:
     """Return the processes of the service, ready for `supervise`."""
     python = [sys.executable, "-m"]
-    celery = [*python, "celery", "-A", "mailservice"]
-    quiet = ["--without-mingle", "--without-gossip", "--without-heartbeat"]
+    # Celery's banner and its warning about root say nothing here that the guide does not.
+    celery = [sys.executable, "-W", "ignore:You're running the worker", "-m"]
+    celery += ["celery", "--quiet", "-A", "mailservice"]
+    alone = ["--without-mingle", "--without-gossip", "--without-heartbeat"]
     commands = {
         "web": [
             *python,
@@ -140,7 +149,7 @@ def programs(host: str, port: int) -> list[Program]:
             *("--bind", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"),
             "mailservice.wsgi",
         ],
-        "worker": [*celery, "worker", "--queues", QUEUES, "--loglevel", "INFO", *quiet],
+        "worker": [*celery, "worker", "--queues", QUEUES, "--loglevel", "INFO", *alone],
         "beat": [*celery, "beat", "--pidfile", "", "--loglevel", "INFO"],
     }
     return [

@@ -24,7 +24,7 @@ environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
 class _LoudEnv(environ.Env):
     """django-environ whose parse errors name the variable."""
 
-    def get_value(self, var, cast=None, default=environ.Env.NOTSET, parse_default=False):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, FBT002
+    def get_value(self, var, cast=None, default=environ.Env.NOTSET, parse_default=False):  # type: ignore[no-untyped-def]
         try:
             return super().get_value(var, cast=cast, default=default, parse_default=parse_default)
         except (ValueError, TypeError) as error:
@@ -125,9 +125,11 @@ PROCESS_ROLE = env.str("PROCESS_ROLE", default="command")
 DATABASES = {"default": env.db("DATABASE_URL")}
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL: only postgresql:// (or postgres://) is supported.")
+# A pool needs CONN_MAX_AGE 0; Celery closes a pool before and after every task, so workers have none.
+_HAS_POOL = PROCESS_ROLE == "web"
 DATABASES["default"] |= {
     "ENGINE": "django.db.backends.postgresql",
-    "CONN_MAX_AGE": _at_least("CONN_MAX_AGE", 600, 0),
+    "CONN_MAX_AGE": 0 if _HAS_POOL else _at_least("CONN_MAX_AGE", 600, 0),
     "CONN_HEALTH_CHECKS": True,
 }
 _db_options = DATABASES["default"].setdefault("OPTIONS", {})
@@ -135,7 +137,14 @@ _db_options.setdefault("connect_timeout", 5)
 _db_options.setdefault("application_name", f"mailservice-{PROCESS_ROLE}")
 # A process that was stopped inside a transaction must not hold up the others' for longer.
 _db_options.setdefault("options", "-c idle_in_transaction_session_timeout=20s")
+if _HAS_POOL:
+    _db_options["pool"] = {
+        "min_size": 1,
+        "max_size": _at_least("DB_POOL_SIZE", 10, 1),
+        "timeout": 5,
+    }
 # A server-prepared statement pays off from its third run; poolers in transaction mode need 0.
+_db_options["server_side_binding"] = True
 _db_options["prepare_threshold"] = env.int("DB_PREPARE_THRESHOLD", default=2) or None
 
 # --- broker, cache, Celery ------------------------------------------------------------------------
@@ -180,8 +189,6 @@ CELERY_DB_REUSE_MAX = 1000
 #: From when neither the request nor the provider names one; empty means `from` is then required.
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mailservice@localhost")
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="delivery.backend.QueueBackend")
-#: Name for EHLO and Message-ID where no sender domain applies.
-MAIL_HOSTNAME = env.str("MAIL_HOSTNAME", default="localhost")
 #: A drain task gives its worker slot back after so many seconds, even with mail left.
 DRAIN_SECONDS = _at_least("DRAIN_SECONDS", 5, 1)
 #: Messages claimed at once; what a kill leaves in doubt is at most about this much per process.
@@ -273,7 +280,9 @@ LOGGING = {
             "datefmt": "%H:%M:%S",
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "celery": {"level": "WARNING" if LOG_LEVEL == "INFO" else LOG_LEVEL},

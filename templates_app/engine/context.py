@@ -118,7 +118,7 @@ class SandboxContext(RenderContext):
         self.held_chars += _size(val) - _size(self.locals.get(key))
         if self.held_chars > MAX_TEXT_CHARS:
             raise LimitReachedError("assigned variables hold too much")
-        self.locals[key] = val
+        self.locals[str(key)] = val
 
     def get_buffer(self, buf: object = None) -> OutputBuffer:  # type: ignore[override]  # no StringIO
         """Return a buffer that may take what the given one still can."""

@@ -122,7 +122,7 @@ class FastIfNode(IfNode):
 class FastForNode(ForNode):
     """`{% for … %}`."""
 
-    __slots__ = ("loop_name", "otherwise", "run")
+    __slots__ = ("item_name", "loop_name", "otherwise", "run")
 
     def __init__(
         self,
@@ -132,6 +132,8 @@ class FastForNode(ForNode):
         default: BlockNode | None = None,
     ) -> None:
         super().__init__(token, expression, block, default)
+        # A plain str: liquid's own kind compares in Python each time it is looked up.
+        self.item_name = str(expression.identifier)
         self.loop_name = f"{self.expression.identifier}-{self.expression.iterable}"
         self.run = runner(self.block)
         self.otherwise = runner(self.default) if self.default else None
@@ -142,8 +144,7 @@ class FastForNode(ForNode):
         if not length:
             return self.otherwise(context, buffer) if self.otherwise else 0
         loop = ForLoop(self.loop_name, items, length, context.parentloop())
-        name = self.expression.identifier
-        namespace: dict[str, object] = {"forloop": loop, name: None}
+        namespace: dict[str, object] = {"forloop": loop, self.item_name: None}
         context.enter_loop(namespace, loop)
         try:
             self._rounds(context, buffer, namespace)
@@ -154,7 +155,7 @@ class FastForNode(ForNode):
     def _rounds(
         self, context: SandboxContext, buffer: OutputBuffer, namespace: dict[str, object]
     ) -> None:
-        name = self.expression.identifier
+        name = self.item_name
         run = self.run
         loop: Any = namespace["forloop"]
         for item in loop:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -56,7 +56,9 @@ def queue_many(owner: User, count: int) -> list[str]:
         is_shared_content=True,
     )
     return [
-        f"<{result.message_id.hex}@example.com>" for result in results if isinstance(result, Accepted)
+        f"<{result.message_id.hex}@example.com>"
+        for result in results
+        if isinstance(result, Accepted)
     ]
 
 
@@ -89,7 +91,7 @@ def test_killed_workers_lose_nothing_and_repeat_only_what_was_in_doubt(
     chunk, threads = 20, 4
     provider = smtp_account(sink.port, max_connections=threads, hourly_limit=1_000_000)
     ids = queue_many(owner, 300 * kills)
-    options = {"DRAIN_CHUNK": str(chunk), "DRAIN_THREADS": str(threads), "LEASE_SECONDS": "5"}
+    options: Any = {"DRAIN_CHUNK": str(chunk), "DRAIN_THREADS": str(threads), "LEASE_SECONDS": "5"}
     done = 0
     for _ in range(kills):
         process = start_worker(concurrency=2, **options)
@@ -201,7 +203,7 @@ def test_a_sequence_keeps_its_order_under_many_workers(owner: User, sink: SinkPr
 
 
 def test_a_stopped_worker_sends_nothing_after_its_lease_is_gone(
-    owner: User, sink: SinkProcess, tmp_path: Path
+    owner: User, sink: SinkProcess
 ) -> None:
     smtp_account(sink.port, max_connections=2)
     ids = queue_many(owner, 3000)

@@ -50,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @contextmanager
 def start_client(home: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     inherited = {name: value for name, value in os.environ.items() if name not in LOCAL}
-    client = subprocess.Popen(  # noqa: S603 - ourselves
+    client = subprocess.Popen(
         [sys.executable, "-c", CLIENT, str(home)],
         cwd=PROJECT_DIR,
         env=inherited | {"ENV_FILE": os.devnull} | environment,

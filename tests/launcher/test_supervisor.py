@@ -38,7 +38,7 @@ time.sleep(60)
 
 @contextmanager
 def launcher(*scripts: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(  # noqa: S603 - ourselves
+    process = subprocess.Popen(
         [sys.executable, "-c", LAUNCHER, *scripts],
         cwd=PROJECT_DIR,
         stdout=subprocess.PIPE,

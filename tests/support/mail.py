@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,8 +15,6 @@ from delivery.queue.drain import DrainReport, drain_lane
 from delivery.services.accept import Sender, queue_message
 from delivery.states import Lane
 from providers.models import Provider
-
-Queue = Callable[..., Message]
 
 
 def smtp_account(port: int, **fields: Any) -> Provider:
@@ -35,9 +32,13 @@ def simulator(*rules: dict[str, Any], **fields: Any) -> Provider:
     return Provider.objects.create(settings={"rules": list(rules)}, **defaults | fields)
 
 
-def queue(user: User, *, is_test: bool = False, **fields: Any) -> Message:
+def queue(
+    user: User, *, is_test: bool = False, from_email: str | None = None, **fields: Any
+) -> Message:
     """Accept a message as the API would."""
     data = {"to": "bob@example.net", "subject": "Hello", "text": "Hi Bob"} | fields
+    if from_email is not None:
+        data["from"] = from_email
     message = parse_message(data, now=timezone.now(), limits=Limits())
     accepted = queue_message(message=message, sender=Sender(user.pk, is_test=is_test))
     return Message.objects.get(pk=accepted.message_id)

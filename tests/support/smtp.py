@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import ipaddress
 import ssl
+import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from aiosmtpd.controller import Controller
@@ -17,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from providers.adapters.smtp.adapter import SmtpAdapter
 from providers.ports import AccountConfig, OutgoingMail
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROVIDER_ID = UUID("01890000-0000-7000-8000-000000000001")
 MESSAGE_ID = UUID("01890000-0000-7000-8000-000000000002")
@@ -61,8 +65,9 @@ class AnyPortController(Controller):
         super().__init__(handler, hostname="127.0.0.1", port=0, **options)
 
     def _trigger_server(self) -> None:
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd is half typed
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def make_certificate(folder: Path) -> Certificate:
     """Write a certificate and its key below `folder`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
+    now = dt.datetime.fromtimestamp(time.time(), dt.UTC)
     names: list[x509.GeneralName] = [
         x509.DNSName("localhost"),
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),

@@ -233,7 +233,7 @@ class _Conversation:
 
     def act(self, action: Action) -> str:
         if isinstance(action, Stall):
-            self.server._stopping.wait(20)  # noqa: SLF001 - its own conversation
+            self.server._stopping.wait(20)
             raise _HangUpError
         if isinstance(action, Drop):
             if action.reset:
@@ -259,7 +259,7 @@ class _Conversation:
         if context is None:
             raise _HangUpError
         self.sock = context.wrap_socket(self.sock, server_side=True)
-        self.server._socks.append(self.sock)  # noqa: SLF001 - its own conversation
+        self.server._socks.append(self.sock)
 
     def close(self) -> None:
         with contextlib.suppress(AttributeError, OSError):

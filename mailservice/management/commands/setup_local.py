@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import transaction
 from django.urls import reverse
 
 from accounts.models import ApiKey, User
@@ -32,6 +33,17 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Create what is missing; running it again creates nothing."""
+        # All or nothing: a password or key that was made but never printed would be lost.
+        with transaction.atomic():
+            facts = self._set_up()
+        if options["json"]:
+            self.stdout.write(json.dumps(facts))
+            return
+        for name, value in facts.items():
+            self.stdout.write(f"{name}: {value or '(exists already)'}")
+
+    def _set_up(self) -> dict[str, str | None]:
+        inbox_url = reverse("admin:providers_inboxmail_changelist")
         password = None
         admin = User.objects.filter(is_superuser=True).order_by("pk").first()
         if admin is None:
@@ -47,14 +59,9 @@ class Command(BaseCommand):
         key = None
         if not ApiKey.objects.filter(user=admin).exists():
             key = create_api_key(user=admin, name="Local demo").secret
-        facts = {
+        return {
             "admin_email": admin.email,
             "admin_password": password,
             "api_key": key,
-            "inbox_url": reverse("admin:providers_inboxmail_changelist"),
+            "inbox_url": inbox_url,
         }
-        if options["json"]:
-            self.stdout.write(json.dumps(facts))
-            return
-        for name, value in facts.items():
-            self.stdout.write(f"{name}: {value or '(exists already)'}")

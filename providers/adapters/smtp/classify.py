@@ -113,11 +113,11 @@ def classify(stage: Stage, reply: Reply) -> Verdict:
     if stage in (Stage.CONNECT, Stage.AUTH):
         return _not_ready(stage, reply)
     kind = reply.code // 100
-    if kind == 2:  # noqa: PLR2004 - reply classes read best as numbers
+    if kind == 2:  # noqa: PLR2004 - reply classes
         return ACCEPTED
-    if kind == 4:  # noqa: PLR2004
+    if kind == 4:  # noqa: PLR2004 - reply classes
         return _temporary(stage, reply)
-    if kind == 5:  # noqa: PLR2004
+    if kind == 5:  # noqa: PLR2004 - reply classes
         return _permanent(stage, reply)
     return _provider(Reason.CONNECTION, reply)
 
@@ -189,7 +189,7 @@ def _closing(reply: Reply) -> Verdict:
 
 def _not_ready(stage: Stage, reply: Reply) -> Verdict:
     """Before the first mail everything concerns the account (554 greeting: RFC 5321 §3.1)."""
-    is_permanent = reply.code >= 500  # noqa: PLR2004
+    is_permanent = reply.code >= 500  # noqa: PLR2004 - reply classes
     if is_permanent and (stage is Stage.AUTH or reply.code in _LOGIN_CODES):
         return _provider(Reason.AUTHENTICATION, reply)
     if _RATE.search(reply.text):
@@ -198,7 +198,7 @@ def _not_ready(stage: Stage, reply: Reply) -> Verdict:
 
 
 def _temporary(stage: Stage, reply: Reply) -> Verdict:
-    if reply.code == 454:  # noqa: PLR2004 - login or TLS is out of order for now (RFC 4954 §6)
+    if reply.code == 454:  # noqa: PLR2004 - reply classes
         return _provider(Reason.CONNECTION, reply)
     reason = _temporary_reason(reply)
     concerns_account = reason is Reason.THROTTLED or reply.enhanced_code.startswith("4.3.")
@@ -248,7 +248,7 @@ def _is_login_demand(stage: Stage, reply: Reply) -> bool:
 
 def _reason_at_mail(reply: Reply) -> Reason:
     """Never the recipient's fault: none has been named yet."""
-    is_content = reply.code == 552 or reply.enhanced_code == "5.3.4"  # noqa: PLR2004
+    is_content = reply.code == 552 or reply.enhanced_code == "5.3.4"  # noqa: PLR2004 - reply classes
     if is_content or reply.enhanced_code[:3] in ("5.6", "5.7"):
         return Reason.CONTENT
     return Reason.OTHER

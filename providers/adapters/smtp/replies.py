@@ -32,7 +32,7 @@ class WireReply(NamedTuple):
     @property
     def is_positive(self) -> bool:
         """True for 2yz."""
-        return 200 <= self.code < 300  # noqa: PLR2004 - reply classes read best as numbers
+        return 200 <= self.code < 300  # noqa: PLR2004 - reply classes
 
 
 class ReplyParser:

@@ -16,12 +16,12 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UPLOAD = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
-def parse(*attachments, limits=Limits()):  # noqa: B008  frozen
+def parse(*attachments, limits=Limits()):
     data = {"to": "a@b.example", "subject": "s", "text": "t", "attachments": list(attachments)}
     return parse_message(data, now=NOW, limits=limits).attachments
 
 
-def faults(*attachments, limits=Limits()):  # noqa: B008  frozen
+def faults(*attachments, limits=Limits()):
     with pytest.raises(InvalidInputError) as caught:
         parse(*attachments, limits=limits)
     details = caught.value.details

@@ -22,12 +22,12 @@ def post(**parts):
     return query
 
 
-def convert(parts, limits=Limits(), **files):  # noqa: B008  frozen
+def convert(parts, limits=Limits(), **files):
     uploads = {name: value if isinstance(value, list) else [value] for name, value in files.items()}
     return from_multipart(post(**parts), MultiValueDict(uploads), limits=limits)
 
 
-def faults(parts, limits=Limits(), **files):  # noqa: B008  frozen
+def faults(parts, limits=Limits(), **files):
     with pytest.raises(InvalidInputError) as caught:
         convert(parts, limits, **files)
     details = caught.value.details

@@ -7,10 +7,17 @@ from django.utils import timezone
 
 from accounts.models import User
 from delivery.models import Attempt, EmailType, Event, Lease, Message, Suppression
+from delivery.queue.claims import LeaseHolder, claim
+from delivery.queue.outcomes import Step
+from delivery.queue.record import Ended, Recorder
 from delivery.queue.sweep import sweep
 from delivery.services import change
 from delivery.states import Lane, Status
+from providers import quotas
+from providers.inbox import InboxAdapter
 from providers.models import InboxMail, Provider, ProviderUsage, Reservation, RoutingDecision
+from providers.ports import OutgoingMail
+from providers.selectors import account_config
 from tests.support.mail import drain, make_due, queue, simulator, smtp_account
 from tests.support.smtp_server import Drop, FaultyServer, Script
 
@@ -29,7 +36,9 @@ def status_of(message: Message) -> str:
 def test_a_queued_message_reaches_the_server_and_is_sent(user: User) -> None:
     with serving() as server:
         provider = smtp_account(server.port)
-        message = queue(user, to=["bob@example.net", "Eve <eve@example.net>"], bcc="dan@example.net")
+        message = queue(
+            user, to=["bob@example.net", "Eve <eve@example.net>"], bcc="dan@example.net"
+        )
         report = drain()
     mail = server.mails[0]
     message.refresh_from_db()
@@ -42,7 +51,7 @@ def test_a_queued_message_reaches_the_server_and_is_sent(user: User) -> None:
     assert (message.status, message.provider_id, message.attempt_count) == ("sent", provider.pk, 1)
     assert message.sent_at is not None
     assert (attempt.outcome, attempt.number, attempt.code) == ("accepted", 1, 250)
-    decision = RoutingDecision.objects.get(pk=attempt.decision_id)
+    decision = RoutingDecision.objects.get(pk=attempt.decision_id or "")
     assert decision.body["provider"] == str(provider.pk)
     assert not Lease.objects.exists()
 
@@ -134,7 +143,7 @@ def test_silence_is_sent_again_after_a_while_where_the_type_says_so(user: User) 
 
 
 def test_recipients_have_fates_of_their_own(user: User) -> None:
-    script = {
+    script: Script = {
         "RCPT bad@example.net": "550 5.1.1 no such user",
         "RCPT busy@example.net": ["450 4.2.1 busy"],
     }
@@ -145,7 +154,11 @@ def test_recipients_have_fates_of_their_own(user: User) -> None:
         message.refresh_from_db()
         assert message.status == "retry"
         fates = {entry["a"]: entry.get("s") for entry in message.recipients}
-        assert fates == {"good@example.net": "sent", "bad@example.net": "bounced", "busy@example.net": None}
+        assert fates == {
+            "good@example.net": "sent",
+            "bad@example.net": "bounced",
+            "busy@example.net": None,
+        }
         make_due(message.pk)
         sweep()
         drain()
@@ -156,7 +169,10 @@ def test_recipients_have_fates_of_their_own(user: User) -> None:
         "bad@example.net": "bounced",
         "busy@example.net": "sent",
     }
-    assert [mail.recipients for mail in server.mails] == [["good@example.net"], ["busy@example.net"]]
+    assert [mail.recipients for mail in server.mails] == [
+        ["good@example.net"],
+        ["busy@example.net"],
+    ]
 
 
 def test_suppressed_addresses_get_nothing(user: User) -> None:
@@ -219,17 +235,23 @@ def test_test_mode_does_everything_but_send(user: User) -> None:
 
 def test_the_inbox_keeps_a_mail_once(user: User) -> None:
     provider = Provider.objects.create(name="inbox", kind="inbox", from_email="a@example.com")
-    from providers.inbox import InboxAdapter
-    from providers.ports import OutgoingMail
-    from providers.selectors import account_config
 
     message = queue(user, subject="Grüße", to="Jürgen <j@example.net>")
     adapter = InboxAdapter(account_config(provider))
-    mail = OutgoingMail(message.pk, "a@example.com", ("j@example.net",), b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nFrom: a@example.com\r\n\r\nhi")
+    mail = OutgoingMail(
+        message.pk,
+        "a@example.com",
+        ("j@example.net",),
+        b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nFrom: a@example.com\r\n\r\nhi",
+    )
     assert adapter.deliver(mail).reply.text == "Kept in the local inbox."
     assert adapter.deliver(mail).reply.text == "Was in the local inbox already."
     kept = InboxMail.objects.get()
-    assert (kept.subject, kept.sender, kept.recipients) == ("Grüße", "a@example.com", ["j@example.net"])
+    assert (kept.subject, kept.sender, kept.recipients) == (
+        "Grüße",
+        "a@example.com",
+        ["j@example.net"],
+    )
 
 
 def test_an_hourly_limit_holds_and_the_rest_waits_for_the_next_hour(user: User) -> None:
@@ -260,7 +282,7 @@ def test_an_exhausted_quota_spills_to_the_next_account(user: User) -> None:
 
 
 def test_without_any_account_mail_waits(user: User) -> None:
-    message = queue(user, **{"from": "a@example.com"})
+    message = queue(user, from_email="a@example.com")
     drain()
     message.refresh_from_db()
     assert (message.status, message.attempt_count) == ("retry", 0)
@@ -271,7 +293,7 @@ def test_somebody_elses_account_is_not_used(user: User) -> None:
     other = User.objects.create_user("other@example.com")
     with serving() as server:
         smtp_account(server.port, owner=other)
-        message = queue(user, **{"from": "a@example.com"})
+        message = queue(user, from_email="a@example.com")
         drain()
     assert (status_of(message), server.mails) == ("retry", [])
 
@@ -286,10 +308,7 @@ def test_higher_priorities_go_first(user: User) -> None:
     assert order == [b"P1", b"P2", b"P3", b"P4", b"P5"]
 
 
-def test_a_low_priority_that_waited_is_served_beside_a_full_chunk_of_high_ones(
-    user: User, settings: object
-) -> None:
-    from delivery.queue.claims import LeaseHolder, claim
+def test_a_low_priority_that_waited_is_served_beside_a_full_chunk_of_high_ones(user: User) -> None:
 
     old = queue(user, priority=5)
     Message.objects.update(due_at=timezone.now() - timedelta(minutes=5))
@@ -366,8 +385,6 @@ def test_a_message_whose_workers_keep_vanishing_is_given_up(user: User) -> None:
 
 
 def test_mail_of_a_vanished_worker_is_queued_again(user: User) -> None:
-    from delivery.queue.claims import LeaseHolder, claim
-    from providers import quotas
 
     simulator()
     message = queue(user)
@@ -390,9 +407,6 @@ def test_mail_of_a_vanished_worker_is_queued_again(user: User) -> None:
 
 
 def test_a_lost_lease_records_nothing_over_the_new_owner(user: User) -> None:
-    from delivery.queue.claims import LeaseHolder, claim
-    from delivery.queue.outcomes import Step
-    from delivery.queue.record import Ended, Recorder
 
     message = queue(user)
     old = LeaseHolder(worker="old", lane=Lane.TRANSACTIONAL)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.adapters.smtp.adapter import SmtpSession
 from providers.adapters.smtp.transaction import wire_data
 from providers.ports import Outcome
 from tests.support.smtp import AnyPortController, a_mail, an_adapter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from providers.adapters.smtp.adapter import SmtpSession
 
 LINES = st.lists(
     st.one_of(
@@ -29,7 +32,7 @@ class Keeper:
 
     data = b""
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         self.data = envelope.original_content
         return "250 Ok"
 

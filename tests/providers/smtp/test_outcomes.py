@@ -358,8 +358,8 @@ def test_server_that_leaves_after_refusing_everybody_has_given_its_verdict() -> 
 
 @pytest.mark.parametrize(
     "address",
-    ["a\r\nRSET@b.example", "a\n@b.example", "a b@b.example", "a>@b.example", "<a@b.example", "a\0@b",
-     "\ud800@b.example", ""],
+    ["a\r\nRSET@b.example", "a\n@b.example", "a b@b.example", "a>@b.example", "<a@b.example",
+     "a\0@b", "\ud800@b.example", ""],
 )  # fmt: skip
 def test_address_that_could_break_out_never_reaches_the_wire(address: str) -> None:
     result, server, is_usable = send({}, a_mail(address))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiosmtpd.handlers import Sink as DiscardingHandler
@@ -26,6 +25,9 @@ from tests.support.smtp import (
     make_certificate,
 )
 from tests.support.smtp_server import FaultyServer, Say, Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PASSWORD = "hunter2 ü"
 LOGIN: dict[str, Any] = {"username": "user", "secrets": {"password": PASSWORD}}
@@ -309,9 +311,11 @@ def log_on_elsewhere(port: int, **settings: Any) -> None:
 
 
 def test_credentials_stay_off_plain_text_connections_to_other_hosts() -> None:
-    with FaultyServer(extensions=("AUTH PLAIN",)) as running:
-        with pytest.raises(ConnectError) as caught:
-            log_on_elsewhere(running.port)
+    with (
+        FaultyServer(extensions=("AUTH PLAIN",)) as running,
+        pytest.raises(ConnectError) as caught,
+    ):
+        log_on_elsewhere(running.port)
     assert caught.value.result.reason is Reason.AUTHENTICATION
     assert caught.value.result.reply.text == "refusing to send credentials without TLS"
     assert not any(line.startswith("AUTH") for line in running.lines)

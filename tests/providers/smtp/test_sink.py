@@ -115,7 +115,7 @@ def test_answers_are_delayed_in_order(*, pipelining: bool) -> None:
 def test_process_tells_its_port_logs_in_time_and_finishes_on_sigterm(tmp_path: Path) -> None:
     log = tmp_path / "mails.tsv"
     command = [sys.executable, str(ROOT / "bench/sink.py"), "--log", str(log)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = json.loads(process.stdout.readline())["port"]
         session = an_adapter(port).open()

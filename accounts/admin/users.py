@@ -1,0 +1,97 @@
+"""People: log-in by e-mail address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.http import HttpRequest
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.admin.console import ConsoleAdmin
+from accounts.models import User
+
+
+class NewUserForm(UserCreationForm):
+    """Address and password of a new user."""
+
+    class Meta:
+        model = User
+        fields = ("email",)
+
+    def clean_email(self) -> str:
+        """Return the address in the one form that log-in compares."""
+        return str(self.cleaned_data["email"]).strip().lower()
+
+
+class ChangeUserForm(UserChangeForm):
+    """Everything about a user but the password."""
+
+    class Meta:
+        model = User
+        fields = "__all__"
+
+    def clean_email(self) -> str:
+        """Return the address in the one form that log-in compares."""
+        return str(self.cleaned_data["email"]).strip().lower()
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,misc]
+    """List, add and change users."""
+
+    form = ChangeUserForm
+    add_form = NewUserForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("person", "roles", "staff", "active", "last_login", "date_joined")
+    list_filter = ("is_staff", "is_superuser", "is_active", "groups")
+    list_filter_submit = True
+    search_fields = ("email", "full_name")
+    ordering = ("email",)
+    readonly_fields = ("last_login", "date_joined")
+    filter_horizontal = ()
+    autocomplete_fields = ("groups",)
+    fieldsets = (
+        (None, {"fields": ("email", "full_name", "password")}),
+        ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Times", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("email", "full_name", "password1", "password2")}),
+        ("Access", {"fields": ("is_staff", "is_superuser")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Bring the roles along."""
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @display(description="User", header=True, ordering="email")
+    def person(self, user: User) -> list[str]:
+        """Return address and name."""
+        return [user.email, user.full_name, (user.full_name or user.email)[:1]]
+
+    @display(description="Roles")
+    def roles(self, user: User) -> str:
+        """Return the roles' names."""
+        if user.is_superuser:
+            return "Administrator"
+        return ", ".join(group.name for group in user.groups.all()) or "–"
+
+    @display(description="Admin", boolean=True, ordering="is_staff")
+    def staff(self, user: User) -> bool:
+        """Tell whether the user may log in here."""
+        return user.is_staff
+
+    @display(description="Active", boolean=True, ordering="is_active")
+    def active(self, user: User) -> bool:
+        """Tell whether the user may log in at all."""
+        return user.is_active
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's signature
+        """Return the form; only an administrator may make another one."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if not getattr(request.user, "is_superuser", False) and "is_superuser" in form.base_fields:
+            form.base_fields["is_superuser"].disabled = True
+        return form
