@@ -18,6 +18,8 @@ _REMOTE_ID = re.compile(
     re.IGNORECASE,
 )
 
+_SEPARATORS = (b" ", b"-", b"")
+
 
 class ProtocolError(Exception):
     """The peer does not speak SMTP; nothing it sends from here on can be trusted."""
@@ -66,16 +68,15 @@ class ReplyParser:
         """
         while (line := self._next_line()) is not None:
             code, separator = line[:3], line[3:4]
-            if not (code.isdigit() and b"2" <= code < b"6" and separator in (b" ", b"-", b"")):
+            if not (code.isdigit() and b"2" <= code < b"6" and separator in _SEPARATORS):
                 raise ProtocolError(f"not an SMTP reply: {printable(line[:80])}")
-            if separator == b"-":
-                self._lines.append(line[4:])
-                if len(self._lines) >= MAX_LINES:
-                    raise ProtocolError(f"reply of more than {MAX_LINES} lines")
-                continue
-            lines = (*self._lines, line[4:]) if self._lines else (line[4:],)
-            self._lines = []
-            return WireReply(int(code), lines)
+            if separator != b"-":
+                lines = (*self._lines, line[4:])
+                self._lines.clear()
+                return WireReply(int(code), lines)
+            self._lines.append(line[4:])
+            if len(self._lines) >= MAX_LINES:
+                raise ProtocolError(f"reply of more than {MAX_LINES} lines")
         return None
 
     def _next_line(self) -> bytes | None:

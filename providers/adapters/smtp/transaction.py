@@ -80,6 +80,8 @@ class Transaction:
 
     commands: list[bytes]
     recipient_count: int
+    #: Where MAIL is among the commands.
+    mail_index: int = 0
     replies: list[WireReply] = field(default_factory=list)
     #: The reply to the data; None if it was not sent or not answered.
     final: WireReply | None = None
@@ -91,14 +93,9 @@ class Transaction:
     fault: WireError | None = None
 
     @property
-    def _first(self) -> int:
-        """Index of MAIL."""
-        return len(self.commands) - self.recipient_count - 2
-
-    @property
     def mail_reply(self) -> WireReply | None:
         """The reply to MAIL."""
-        return self.replies[self._first] if len(self.replies) > self._first else None
+        return self.replies[self.mail_index] if len(self.replies) > self.mail_index else None
 
     @property
     def is_sender_accepted(self) -> bool:
@@ -109,7 +106,7 @@ class Transaction:
     @property
     def recipient_replies(self) -> list[WireReply]:
         """The replies to RCPT, in order; fewer than recipients if the conversation broke off."""
-        return self.replies[self._first + 1 : self._first + 1 + self.recipient_count]
+        return self.replies[self.mail_index + 1 : self.mail_index + 1 + self.recipient_count]
 
     @property
     def data_reply(self) -> WireReply | None:
@@ -140,7 +137,7 @@ def transact(
 ) -> Transaction:
     """Offer `mail` to the server. Never raises for what the network or the server does."""
     commands = envelope_commands(mail, client.extensions, is_reset_needed=is_reset_needed)
-    said = Transaction(commands, len(mail.recipients))
+    said = Transaction(commands, len(mail.recipients), mail_index=int(is_reset_needed))
     try:
         _offer_envelope(client, said)
         data_reply = said.data_reply
@@ -210,12 +207,18 @@ def verdict(
 
     `refused` are further recipients with verdicts of our own, who were kept off the wire.
     """
-    shared = _shared_verdict(said)
     answers = said.recipient_replies
-    is_accepted = shared.outcome is Outcome.ACCEPTED
-    name = remote_id(shared.reply) if is_accepted else ""
-    if is_accepted and not refused and all(answer.is_positive for answer in answers):
-        return SendResult(Outcome.ACCEPTED, reply=shared.reply, remote_id=name)
+    final = said.final
+    if (
+        final is not None
+        and final.is_positive
+        and not refused
+        and all(answer.is_positive for answer in answers)
+    ):
+        reply = to_reply(final)
+        return SendResult(Outcome.ACCEPTED, reply=reply, remote_id=remote_id(reply))
+    shared = _shared_verdict(said)
+    name = remote_id(shared.reply) if shared.outcome is Outcome.ACCEPTED else ""
     verdicts = [
         (address, _verdict_for(answers[index] if index < len(answers) else None, said, shared))
         for index, address in enumerate(recipients)
