@@ -43,10 +43,10 @@ run: install
 	@exec $(LAUNCHER) run
 
 test: install
-	@$(PY) -m pytest -q -n 2 $(ARGS)
+	@$(PY) -m pytest -q -n 2 --create-db $(ARGS)
 
 test-long: install
-	@$(PY) -m pytest -q -m long --hypothesis-profile=long $(ARGS)
+	@$(PY) -m pytest -q --create-db -m long --hypothesis-profile=long $(ARGS)
 
 check: install
 	$(PY) -m ruff format --check .

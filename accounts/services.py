@@ -36,12 +36,17 @@ _SECRET_LENGTH = 43
 LAST_USE_GRANULARITY = timedelta(minutes=1)
 #: A process trusts a key it has checked for so long; a revocation takes effect after that.
 KEY_CACHE_SECONDS = 2.0
+#: Keys remembered as checked before all are forgotten.
+MAX_CHECKED_KEYS = 1000
 
 
 def create_user(
     *, email: str, password: str | None = None, is_staff: bool = False, is_superuser: bool = False
 ) -> User:
-    """Create a user. Raises `InvalidInputError` for the address or password, `ConflictError` if taken."""
+    """Create a user.
+
+    Raises `InvalidInputError` for the address or password, `ConflictError` if it is taken.
+    """
     email = email.strip().lower()
     try:
         validate_email(email)
@@ -134,7 +139,7 @@ def authenticate_key(presented: str) -> ApiKey | None:
         return held[1]
     api_key = _look_up(presented)
     with _checked_lock:
-        if len(_checked) > 1000:
+        if len(_checked) > MAX_CHECKED_KEYS:
             _checked.clear()
         if api_key is None:
             _checked.pop(fingerprint, None)

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 from bench import measure
 
@@ -166,7 +166,8 @@ def _drain(worker: int, database: int, count: int) -> dict[str, float]:
             raise SystemExit("The queue does not drain.")
     last = Message.objects.order_by("-sent_at").values_list("sent_at", flat=True)[0]
     first = Message.objects.order_by("sent_at").values_list("sent_at", flat=True)[0]
-    assert first is not None and last is not None
+    assert first is not None
+    assert last is not None
     time.sleep(0.5)
     return {
         "seconds": (last - first).total_seconds(),
@@ -185,7 +186,7 @@ class _Sink:
             sys.executable, "-m", "bench.sink", "--port", "0", "--log", str(self._log), *delays,
         ]  # fmt: skip
 
-    def __enter__(self) -> _Sink:
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             self._command, cwd=measure.ROOT, stdout=subprocess.PIPE, text=True
         )

@@ -1,4 +1,4 @@
-"""What the benchmarks share: CPU and memory of processes from /proc, and the bench's own servers."""
+"""What benchmarks share: CPU and memory of processes from /proc, and the bench's own servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def prepare() -> None:
-    """Point this process at the bench's own, durable servers (unless the environment names others)."""
+    """Point this process at the bench's own, durable servers, unless others are named."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailservice.settings.base")
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     for name, value in local_environment(HOME, durable=True).items():

@@ -54,7 +54,7 @@ def statistics(port: int, host: str = "127.0.0.1") -> tuple[int, int]:
 def run_self_test(count: int, connections: int = 4) -> dict[str, float]:
     """Pump `count` ready-made mails of 6.6 kB into a sink in another process; return the rates."""
     command = [sys.executable, __file__, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             port = json.loads(process.stdout.readline())["port"]  # type: ignore[union-attr]  # PIPE
             started = time.perf_counter()
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the sink as a process of its own."""
     given = _parse(arguments)
     if given.self_test:
-        print(json.dumps(run_self_test(given.self_test)))  # noqa: T201 - command-line output
+        print(json.dumps(run_self_test(given.self_test)))
         return
     rules = [rule.partition("=") for rule in given.reply]
     options = SinkOptions(
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     port = sink.bind()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sink.stop())
-    print(json.dumps({"port": port}), flush=True)  # noqa: T201 - command-line output
+    print(json.dumps({"port": port}), flush=True)
     sink.serve()
 
 

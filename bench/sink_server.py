@@ -54,34 +54,22 @@ class Mail(NamedTuple):
     at: float
 
 
+@dataclass(slots=True, eq=False)
 class Peer:
     """One client: what it sent and we have not used, its envelope, and what we owe it."""
 
-    __slots__ = (
-        "count",
-        "data",
-        "envelope",
-        "events",
-        "inbox",
-        "is_closing",
-        "is_owed",
-        "outbox",
-        "sock",
-    )
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.inbox = b""
-        self.outbox = b""
-        #: The sender was accepted: its recipients so far.
-        self.envelope: list[str] | None = None
-        #: The mail so far, once DATA was accepted.
-        self.data: bytearray | None = None
-        self.count = 0
-        self.is_closing = False
-        #: An answer is on its way but delayed; nothing more is read from the inbox before it.
-        self.is_owed = False
-        self.events = selectors.EVENT_READ
+    sock: socket.socket
+    inbox: bytes = b""
+    outbox: bytes = b""
+    #: The sender was accepted: its recipients so far.
+    envelope: list[str] | None = None
+    #: The mail so far, once DATA was accepted.
+    data: bytearray | None = None
+    count: int = 0
+    is_closing: bool = False
+    #: An answer is on its way but delayed; nothing more is read from the inbox before it.
+    is_owed: bool = False
+    events: int = selectors.EVENT_READ
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from django.db.models.signals import post_migrate
 
 def ensure_email_types(using: str, **_signal: Any) -> None:
     """Create the two email types that every installation has; an operator's changes stay."""
-    from delivery.models import EmailType, UnknownPolicy
-    from delivery.states import Lane
+    from delivery.models import EmailType, UnknownPolicy  # noqa: PLC0415 - needs loaded apps
+    from delivery.states import Lane  # noqa: PLC0415 - needs settings
 
     for name, values in {
         "transactional": {
@@ -31,8 +31,8 @@ class DeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         """Have the email types made after every migration, and guard accounts that carried mail."""
-        from delivery.references import use_of_provider
-        from providers.services import in_use_checks
+        from delivery.references import use_of_provider  # noqa: PLC0415 - needs loaded apps
+        from providers.services import in_use_checks  # noqa: PLC0415 - needs loaded apps
 
         in_use_checks.append(use_of_provider)
         post_migrate.connect(ensure_email_types, sender=self, dispatch_uid="email types")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from celery import current_app
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 DRAIN_TASK = "delivery.tasks.drain"
 #: A mark older than this belongs to a wake-up that was lost.
 MARK_SECONDS = 10
-#: After the broker failed, requests do not wait for it again for so long: the sweep does their work.
+#: After the broker failed, requests do not wait for it again for so long: the sweep does it all.
 PAUSE_SECONDS = 5.0
 
 _paused_until = 0.0
@@ -41,7 +42,7 @@ def _mark(lane: Lane) -> str:
 def wake_on_commit(lanes: Iterable[Lane]) -> None:
     """Wake the lanes once the running transaction has committed, or now if there is none."""
     for lane in set(lanes):
-        transaction.on_commit(lambda lane=lane: wake(lane))  # type: ignore[misc] # mypy cannot type a default that binds
+        transaction.on_commit(partial(wake, lane))
 
 
 def wake(lane: Lane) -> bool:
@@ -49,7 +50,7 @@ def wake(lane: Lane) -> bool:
 
     Never raises: mail that is committed is safe, whatever the broker does.
     """
-    global _paused_until
+    global _paused_until  # noqa: PLW0603 - holds for the whole process
     if time.monotonic() < _paused_until:
         return False
     try:

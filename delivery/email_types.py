@@ -16,7 +16,7 @@ _held: tuple[float, dict[str, EmailType]] | None = None
 
 def email_types() -> dict[str, EmailType]:
     """Return all email types by name; a change is seen after `CACHE_SECONDS`."""
-    global _held
+    global _held  # noqa: PLW0603 - a cache of the whole process
     held = _held
     if held is not None and held[0] > time.monotonic():
         return held[1]
@@ -28,6 +28,6 @@ def email_types() -> dict[str, EmailType]:
 
 def forget_email_types() -> None:
     """Make the next look go to the database."""
-    global _held
+    global _held  # noqa: PLW0603 - a cache of the whole process
     with _lock:
         _held = None

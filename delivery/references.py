@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def first_id_at(moment: datetime) -> UUID:
     """Return an id no message, attempt or event made at or after `moment` lies below.
 
-    UUIDv7 begins with milliseconds since 1970 (RFC 9562 §5.7), so the primary key is an index of time.
+    UUIDv7 begins with milliseconds since 1970 (RFC 9562 §5.7): the primary key is in time order.
     """
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 

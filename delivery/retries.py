@@ -23,7 +23,7 @@ class RetryPolicy:
     max_attempts: int
 
 
-def next_attempt_at(
+def next_attempt_at(  # noqa: PLR0913 - the facts are few, but all different
     *,
     now: datetime,
     created_at: datetime,
@@ -43,14 +43,15 @@ def next_attempt_at(
     """
     if attempts >= policy.max_attempts:
         return None
-    # Capped exponent: 2 ** attempts must not grow without bound for a patient policy.
-    wait = min(policy.maximum, policy.first * 2 ** min(max(attempts - 1, 0), 30))
-    wait *= 0.75 + jitter / 2
+    # Seconds, since a timedelta overflows where a patient policy doubles often.
+    doubled = policy.first.total_seconds() * 2.0 ** min(max(attempts - 1, 0), 30)
+    wait = timedelta(seconds=min(policy.maximum.total_seconds(), doubled)) * (0.75 + jitter / 2)
     if reason is Reason.GREYLISTED:
         wait = max(wait, GREYLIST_MINIMUM * (1 + jitter / 4))
     if retry_after_seconds is not None:
-        wish = min(timedelta(seconds=max(0.0, retry_after_seconds)), RETRY_AFTER_MAXIMUM)
-        wait = max(wait, wish)
+        # Cut before it becomes a timedelta: a server may ask for 10^300 seconds.
+        wish = min(max(0.0, retry_after_seconds), RETRY_AFTER_MAXIMUM.total_seconds())
+        wait = max(wait, timedelta(seconds=wish))
     moment = now + wait
     if moment > created_at + policy.give_up_after:
         return None

@@ -103,7 +103,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 
 def sources(target: Status) -> list[str]:
-    """Return the states from which `target` can be reached: the guard of every UPDATE towards it."""
+    """Return the states from which `target` can be reached: the guard of an UPDATE to it."""
     return sorted(state.value for state, targets in TRANSITIONS.items() if target in targets)
 
 

@@ -21,8 +21,8 @@ from delivery.states import Lane
 
 logger = logging.getLogger(__name__)
 
-# One byte shared by the worker's main process, which hears of the shutdown, and its forked children,
-# which drain.
+# One byte shared by the worker's main process, which hears of the shutdown, and its forked
+# children, which drain.
 _stopping = mmap.mmap(-1, 1)
 
 

@@ -1,5 +1,40 @@
-"""The routes of the REST API, served under `/api/v1/` and `/api/`."""
+"""The routes of the REST API under `/api/v1/` and `/api/`, with or without a final slash."""
 
-from django.urls import URLPattern, URLResolver
+from __future__ import annotations
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from typing import TYPE_CHECKING
+
+from django.urls import URLPattern, re_path
+
+from accounts.api.views import Me
+from delivery.api.attachments import Attachment, Attachments, Download
+from delivery.api.changes import DONE, ChangeEmail, ChangeEmails
+from delivery.api.emails import Email, EmailBatch, Emails, EmailsByStatus
+from delivery.api.idempotency import idempotent
+from providers.api.smtp_configs import SmtpConfig, SmtpConfigs, SmtpConfigTest
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView
+
+_VERB = f"(?P<verb>{'|'.join(DONE)})"
+
+
+def _route(pattern: str, view: type[APIView]) -> URLPattern:
+    return re_path(rf"^{pattern}/?$", view.as_view())
+
+
+urlpatterns: list[URLPattern] = [
+    _route("emails", idempotent(Emails, locate="email_id")),
+    _route("emails/batch", idempotent(EmailBatch)),
+    _route("emails/status/(?P<status>[^/]+)", EmailsByStatus),
+    _route(f"emails/{_VERB}", idempotent(ChangeEmails)),
+    _route("emails/(?P<message_id>[^/]+)", Email),
+    _route(f"emails/(?P<message_id>[^/]+)/{_VERB}", idempotent(ChangeEmail)),
+    _route("attachments", idempotent(Attachments, locate="id")),
+    _route("attachments/(?P<attachment_id>[^/]+)", Attachment),
+    _route("attachments/(?P<attachment_id>[^/]+)/download", Download),
+    _route("smtp-configs", idempotent(SmtpConfigs, locate="config_id")),
+    _route("smtp-configs/(?P<config_id>[^/]+)", SmtpConfig),
+    _route("smtp-configs/(?P<config_id>[^/]+)/test", SmtpConfigTest),
+    _route("me", Me),
+]

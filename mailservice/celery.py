@@ -16,11 +16,11 @@ app.conf.beat_schedule = {
     "sweep the queue": {
         "task": "delivery.tasks.sweep",
         "schedule": 2.0,
-        "options": {"queue": "maintenance", "expires": 10},
+        "options": {"queue": "maintenance", "expire_seconds": 10},
     },
     "housekeeping": {
         "task": "delivery.tasks.housekeeping",
         "schedule": 3600.0,
-        "options": {"queue": "maintenance", "expires": 1800},
+        "options": {"queue": "maintenance", "expire_seconds": 1800},
     },
 }

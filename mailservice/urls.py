@@ -5,6 +5,8 @@ from django.urls import include, path
 
 from mailservice.health import livez, readyz
 
+handler400 = "mailservice.core.rest.bad_request"
+handler403 = "mailservice.core.rest.permission_denied"
 handler404 = "mailservice.core.rest.page_not_found"
 handler500 = "mailservice.core.rest.server_error"
 

@@ -12,7 +12,7 @@ class ProvidersConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the inbox known to the adapters: it alone needs the database."""
-        from providers.adapters import register
-        from providers.inbox import InboxAdapter
+        from providers.adapters import register  # noqa: PLC0415 - needs loaded apps
+        from providers.inbox import InboxAdapter  # noqa: PLC0415 - needs loaded apps
 
         register("inbox", InboxAdapter)

@@ -100,8 +100,8 @@ class Provider(models.Model):
 class ProviderUsage(models.Model):
     """How much of its quotas an account has used: one row each, changed by guarded statements only.
 
-    A count belongs to the window that began at `*_start`; an older window reads as zero, so no reset
-    has to run. `reserved` is what workers may still send under reservations they hold.
+    A count belongs to the window that began at `*_start`; an older window reads as zero, so no
+    reset has to run. `reserved` is what workers may still send under reservations they hold.
     """
 
     provider = models.OneToOneField(

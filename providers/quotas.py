@@ -11,7 +11,7 @@ booked as used: the limit holds at the provider too, at the price of at most one
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -39,17 +39,16 @@ def windows(now: datetime, time_zone: str) -> Windows:
 
     A day is 23 to 25 hours long where clocks change.
     """
-    hour_start = now.replace(minute=0, second=0, microsecond=0)
+    hour_start = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     local = now.astimezone(ZoneInfo(time_zone))
     day_start = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     tomorrow = day_start.date() + timedelta(days=1)
     day_end = day_start.replace(year=tomorrow.year, month=tomorrow.month, day=tomorrow.day)
-    utc = ZoneInfo("UTC")
     return Windows(
         hour_start,
         hour_start + timedelta(hours=1),
-        day_start.astimezone(utc),
-        day_end.astimezone(utc),
+        day_start.astimezone(UTC),
+        day_end.astimezone(UTC),
     )
 
 
@@ -132,7 +131,7 @@ def reserve(
 ) -> int:
     """Reserve up to `wanted` mails for the lease; return how many were granted (0 … wanted)."""
     frame = windows(now, time_zone)
-    parameters = {
+    parameters: Mapping[str, UUID | int | datetime] = {
         "provider": provider_id,
         "lease": lease_id,
         "wanted": wanted,
@@ -143,7 +142,7 @@ def reserve(
         cursor.execute(_RESERVE, parameters)
         row = cursor.fetchone()
         if row is None:
-            # First mail of this account; the row may also appear beside us, hence the conflict clause.
+            # First mail of this account; the row may appear beside us, hence the conflict clause.
             cursor.execute(_ENSURE, parameters)
             cursor.execute(_RESERVE, parameters)
             row = cursor.fetchone()
@@ -170,7 +169,7 @@ def settle(*, lease_id: UUID, settlements: Iterable[Settlement], now: datetime) 
     with connection.cursor() as cursor:
         for item in sorted(settlements, key=lambda item: item.provider_id):
             frame = windows(now, item.time_zone)
-            parameters = {
+            parameters: Mapping[str, UUID | int | datetime] = {
                 "provider": item.provider_id,
                 "lease": lease_id,
                 "settled": item.settled,

@@ -122,7 +122,7 @@ class Snapshot:
         return {state.provider_id: state for state in self.providers}
 
     def decide(self, facts: MessageFacts) -> Decision:
-        """Return `choose(facts, self)`, remembered: a campaign asks the same thing a million times."""
+        """Return `choose(facts, self)`, remembered: a campaign asks the same a million times."""
         decision = self._decisions.get(facts)
         if decision is None:
             decision = self._decisions[facts] = choose(facts, self)
@@ -153,7 +153,9 @@ def choose(facts: MessageFacts, snapshot: Snapshot) -> Decision:
     return _no_choice(candidates, names)
 
 
-def _skip(state: ProviderState, facts: MessageFacts, now: datetime) -> Skip | None:
+def _skip(  # noqa: PLR0911 - one per reason
+    state: ProviderState, facts: MessageFacts, now: datetime
+) -> Skip | None:
     if facts.pinned_provider_id not in (None, state.provider_id):
         return Skip.NOT_PINNED
     if state.owner_id not in (None, facts.owner_id):

@@ -61,7 +61,7 @@ _held: tuple[float, Snapshot] | None = None
 
 def recent_snapshot() -> Snapshot:
     """Return a snapshot at most `SNAPSHOT_SECONDS` old, shared by the threads of the process."""
-    global _held
+    global _held  # noqa: PLW0603 - a cache of the whole process
     held = _held
     if held is not None and held[0] > time.monotonic():
         return held[1]
@@ -73,7 +73,7 @@ def recent_snapshot() -> Snapshot:
 
 def forget_snapshot() -> None:
     """Make the next `recent_snapshot` look at the database."""
-    global _held
+    global _held  # noqa: PLW0603 - a cache of the whole process
     with _lock:
         _held = None
 

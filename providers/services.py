@@ -110,8 +110,8 @@ def delete_provider(provider_id: UUID) -> None:
                 raise ProviderInUseError(f"{provider.name} cannot be deleted: {use}")
         for model in (InboxMail, Reservation, ProviderUsage):
             model.objects.filter(provider_id=provider_id).delete()
-        # Not `delete()`: for each table that may refer to it, that would read the table from end to end.
-        Provider.objects.filter(pk=provider_id)._raw_delete(connection.alias)
+        # Not `delete()`: that reads every table that may refer to it from end to end.
+        Provider.objects.filter(pk=provider_id)._raw_delete(connection.alias)  # noqa: SLF001 - its own checks were made above
         transaction.on_commit(forget_snapshot)
 
 

@@ -19,12 +19,7 @@ def published_version(*, name: str, user_id: UUID, locale: str = "") -> Template
     `template` if there is none the user may use.
     """
     template = _find(name, user_id)
-    versions: dict[str, TemplateVersion] = {}
-    newest: int | None = None
-    if template is not None:
-        published = template.versions.filter(published_at__isnull=False)
-        newest = published.order_by("-number").values_list("number", flat=True).first()
-        versions = {version.locale.lower(): version for version in published.filter(number=newest)}
+    versions = _newest_published(template) if template is not None else {}
     if not versions:
         raise InvalidInputError.for_field(
             "template", f"There is no published template {name!r}.", code="not_found"
@@ -33,6 +28,14 @@ def published_version(*, name: str, user_id: UUID, locale: str = "") -> Template
         (versions[tag] for tag in _fallbacks(locale) if tag in versions),
         next(iter(versions.values())),
     )
+
+
+def _newest_published(template: Template) -> dict[str, TemplateVersion]:
+    published = template.versions.filter(published_at__isnull=False)
+    number = published.order_by("-number").values_list("number", flat=True).first()
+    if number is None:
+        return {}
+    return {version.locale.lower(): version for version in published.filter(number=number)}
 
 
 def _find(name: str, user_id: UUID) -> Template | None:

@@ -7,16 +7,20 @@ locale and starts as a copy of what is published, so publishing it never drops a
 from __future__ import annotations
 
 import re
-from uuid import UUID
+from typing import TYPE_CHECKING
 
-from django.core.validators import validate_slug
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_slug
 from django.db import transaction
 from django.utils import timezone
 
 from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
+from mailservice.core.sql import advisory_key, lock_for_transaction
 from templates_app.engine import TemplateSyntaxProblem, compile_source
 from templates_app.models import Template, TemplateVersion
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 Fault = tuple[str, str, str]
 
@@ -115,7 +119,8 @@ def text_faults(*, subject: str, html: str, text: str) -> list[Fault]:
     return faults
 
 
-def _save_template(template: Template) -> Template:
+def template_faults(template: Template) -> list[Fault]:
+    """Return what is wrong with a template about to be saved, as (field, code, message)."""
     faults: list[Fault] = []
     try:
         validate_slug(template.slug)
@@ -128,9 +133,16 @@ def _save_template(template: Template) -> Template:
     same = Template.objects.filter(owner_id=template.owner_id, slug=template.slug)
     if same.exclude(pk=template.pk).exists():
         faults.append(("slug", "exists", "Another template of this owner has this name."))
-    if faults:
-        raise InvalidInputError.for_fields(faults)
-    template.save()
+    return faults
+
+
+def _save_template(template: Template) -> Template:
+    with transaction.atomic():
+        # Two templates of one owner must not get one name beside each other.
+        lock_for_transaction(advisory_key("template names", template.owner_id))
+        if faults := template_faults(template):
+            raise InvalidInputError.for_fields(faults)
+        template.save()
     return template
 
 

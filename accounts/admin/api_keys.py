@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -29,6 +25,13 @@ from accounts.models import ApiKey, User
 from accounts.scopes import DEFAULT_SCOPES, Scope
 from accounts.services import NewApiKey, create_api_key, revoke_api_key
 from mailservice.core.errors import InvalidInputError
+from mailservice.core.presentation import moment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
 
 LIVE, TEST, REVOKED, EXPIRED = "live", "test", "revoked", "expired"
 
@@ -77,7 +80,7 @@ class NewKeyForm(forms.Form):
 class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
     """List keys with their state; make and revoke them."""
 
-    list_display = ("key", "user", "state", "scope_labels", "last_used", "expires", "created_at")
+    list_display = ("key", "user", "state", "scope_labels", "last_used", "expires", "created")
     list_filter = ("is_test", "user")
     list_filter_submit = True
     list_select_related = ("user",)
@@ -235,22 +238,25 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
         return format_html_join(" ", '<span class="ms-chip">{}</span>', ((s,) for s in key.scopes))
 
     @display(description="Last used")
-    def last_used(self, key: ApiKey) -> str:
+    def last_used(self, key: ApiKey) -> SafeString:
         """Return when, or never."""
-        return _moment(key.last_used_at)
+        return moment(key.last_used_at, empty="never")
 
     @display(description="Expires")
-    def expires(self, key: ApiKey) -> str:
+    def expires(self, key: ApiKey) -> SafeString:
         """Return when, or never."""
-        return _moment(key.expires_at)
+        return moment(key.expires_at, empty="never")
 
-
-def _moment(value: datetime | None) -> str:
-    return date_format(timezone.localtime(value), "DATETIME_FORMAT") if value else "never"
+    @display(description="Created")
+    def created(self, key: ApiKey) -> SafeString:
+        """Return when it was made."""
+        return moment(key.created_at)
 
 
 def _user_url(model_admin: ApiKeyAdmin, request: HttpRequest, key: ApiKey) -> str:
     users = model_admin.admin_site.get_model_admin(User)
     if not users.has_view_permission(request, key.user):
         return ""
-    return f"{users.url('changelist')}{key.user_id}/change/" if isinstance(users, ConsoleAdmin) else ""
+    return (
+        f"{users.url('changelist')}{key.user_id}/change/" if isinstance(users, ConsoleAdmin) else ""
+    )

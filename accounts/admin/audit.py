@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.http import HttpRequest
 from django.urls import NoReverseMatch
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from accounts.admin.console import ConsoleAdmin
+from mailservice.core.presentation import moment
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
 
 
 @admin.register(LogEntry)
@@ -41,9 +44,9 @@ class LogEntryAdmin(ConsoleAdmin[LogEntry]):
         return False
 
     @display(description="When")
-    def when(self, entry: LogEntry) -> Any:
+    def when(self, entry: LogEntry) -> SafeString:
         """Return the time."""
-        return entry.action_time
+        return moment(entry.action_time)
 
     @display(description="Who")
     def who(self, entry: LogEntry) -> str:

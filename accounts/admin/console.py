@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django import forms
@@ -20,6 +19,9 @@ from unfold.admin import ModelAdmin
 
 from accounts.models import User
 from mailservice.core.errors import DomainError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -152,7 +154,12 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
     # --- what happened ----------------------------------------------------------------------------
 
     def note(
-        self, request: HttpRequest, objects: Iterable[Model], text: str, *, is_deletion: bool = False
+        self,
+        request: HttpRequest,
+        objects: Iterable[Model],
+        text: str,
+        *,
+        is_deletion: bool = False,
     ) -> None:
         """Write an entry of the audit trail for each object."""
         concerned = list(objects)
@@ -216,7 +223,7 @@ def actor_of(request: HttpRequest) -> str:
 def show_faults(
     form: forms.BaseForm, error: DomainError, names: Mapping[str, str] | None = None
 ) -> None:
-    """Put a service's refusal beside the fields it names; `names` maps the service's to the form's."""
+    """Put a service's refusal beside the fields it names; `names` maps them to the form's."""
     if not error.details:
         form.add_error(None, error.message)
         return

@@ -6,17 +6,19 @@ key however far back it lies.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django.contrib import messages
 from django.db import OperationalError, connection, transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
 from psycopg.errors import QueryCanceled
 from unfold.views import ChangeList
 
 from accounts.admin.console import ConsoleAdmin
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 ModelT = TypeVar("ModelT", bound=Model)
 

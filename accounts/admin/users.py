@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from accounts.admin.console import ConsoleAdmin
 from accounts.models import User
+from mailservice.core.presentation import moment
+
+if TYPE_CHECKING:
+    from django.db.models import ManyToManyField
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
 
 
 class NewUserForm(UserCreationForm):
@@ -45,14 +51,13 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
     form = ChangeUserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("person", "roles", "staff", "active", "last_login", "date_joined")
+    list_display = ("person", "roles", "staff", "active", "seen", "joined")
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     list_filter_submit = True
     search_fields = ("email", "full_name")
     ordering = ("email",)
     readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ()
-    autocomplete_fields = ("groups",)
     fieldsets = (
         (None, {"fields": ("email", "full_name", "password")}),
         ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
@@ -62,6 +67,13 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         (None, {"fields": ("email", "full_name", "password1", "password2")}),
         ("Access", {"fields": ("is_staff", "is_superuser")}),
     )
+
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Choose roles by typing."""
+        kwargs["widget"] = UnfoldAdminSelect2MultipleWidget()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Bring the roles along."""
@@ -77,7 +89,7 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         """Return the roles' names."""
         if user.is_superuser:
             return "Administrator"
-        return ", ".join(group.name for group in user.groups.all()) or "–"
+        return ", ".join(group.name for group in user.groups.all()) or "none"
 
     @display(description="Admin", boolean=True, ordering="is_staff")
     def staff(self, user: User) -> bool:
@@ -89,7 +101,23 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         """Tell whether the user may log in at all."""
         return user.is_active
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's signature
+    @display(description="Last log-in", ordering="last_login")
+    def seen(self, user: User) -> SafeString:
+        """Return when the user was last here."""
+        return moment(user.last_login, empty="never")
+
+    @display(description="Since", ordering="date_joined")
+    def joined(self, user: User) -> SafeString:
+        """Return when the user was created."""
+        return moment(user.date_joined)
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: Any = None,
+        change: bool = False,  # noqa: FBT001, FBT002 - Django's signature
+        **kwargs: Any,
+    ) -> Any:
         """Return the form; only an administrator may make another one."""
         form = super().get_form(request, obj, change=change, **kwargs)
         if not getattr(request.user, "is_superuser", False) and "is_superuser" in form.base_fields:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest
+from typing import TYPE_CHECKING
+
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.request import Request
 
-from accounts.models import ApiKey, User
 from accounts.services import authenticate_key
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+
+    from accounts.models import ApiKey, User
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -4,6 +4,7 @@ Pure: no database, no clock, no settings. Whether a template, a provider or an u
 services' question.
 """
 
+from delivery.intake.attachments import read_upload
 from delivery.intake.batch import parse_batch
 from delivery.intake.message import parse_message
 from delivery.intake.multipart import from_multipart
@@ -26,4 +27,5 @@ __all__ = [
     "from_multipart",
     "parse_batch",
     "parse_message",
+    "read_upload",
 ]

@@ -8,13 +8,13 @@ from binascii import a2b_base64
 from mimetypes import MimeTypes
 from typing import TYPE_CHECKING
 
+from delivery.intake.faults import Faults
 from delivery.intake.fields import is_blank, read_line, read_pattern, read_uuid
 from delivery.intake.shapes import AttachmentInput, Disposition
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from delivery.intake.faults import Faults
     from delivery.intake.shapes import Limits
 
 MAX_ATTACHMENTS = 50
@@ -31,9 +31,13 @@ BLOCKED_EXTENSIONS = frozenset(_BLOCKED.split())
 _FIELDS = frozenset(
     {"filename", "content", "content_type", "upload_id", "id", "disposition", "content_id"}
 )
+#: The fields of a file uploaded by itself.
+_UPLOAD_FIELDS = frozenset({"filename", "content", "content_type"})
+# RFC 6838 §4.2, and parameters (RFC 2045 §5.1), which are dropped: the mail carries the type.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,62}"
 _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _CONTENT_TYPE = re.compile(
-    rf'(?=.{{3,200}}\Z){_WORD}/{_WORD}(?: *; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*\Z', re.ASCII
+    rf'(?=.{{3,500}}\Z){_NAME}/{_NAME}(?: *; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*\Z', re.ASCII
 )
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}\Z")
 _SPACES = re.compile(r"[ \t\r\n]+")
@@ -80,8 +84,21 @@ def encoded_bytes(attachments: tuple[AttachmentInput, ...]) -> int:
     return total
 
 
+def read_upload(data: dict[str, object], *, limits: Limits) -> AttachmentInput:
+    """Return a file uploaded by itself: `filename`, `content`, `content_type`.
+
+    Raises `InvalidInputError` with every fault.
+    """
+    faults = Faults()
+    faults.add_unknown("", data, _UPLOAD_FIELDS)
+    known = {key: value for key, value in data.items() if key in _UPLOAD_FIELDS}
+    file = _Reader(known, "", faults).read(0, limits)
+    faults.raise_if_any()
+    return file
+
+
 class _Reader:
-    """Reads one attachment object."""
+    """Reads one attachment object; `path` leads to it and is empty for a file by itself."""
 
     def __init__(self, data: dict[str, object], path: str, faults: Faults) -> None:
         self.data = {
@@ -89,12 +106,12 @@ class _Reader:
             for key, item in data.items()
             if item is not None and (item != "" or key == "content")
         }
-        self.path = path
+        self.prefix = f"{path}." if path else ""
         self.faults = faults
 
     def read(self, index: int, limits: Limits) -> AttachmentInput:
         if not self.data.keys() <= _FIELDS:
-            self.faults.add_unknown(f"{self.path}.", self.data, _FIELDS)
+            self.faults.add_unknown(self.prefix, self.data, _FIELDS)
         upload_id = self._upload_id()
         content = self._content(limits.max_attachment_bytes)
         if not self.data.keys() & {"content", "upload_id", "id"}:
@@ -113,14 +130,14 @@ class _Reader:
         )
 
     def _fault(self, field: str, code: str, message: str) -> None:
-        self.faults.add(f"{self.path}.{field}", code, message)
+        self.faults.add(f"{self.prefix}{field}", code, message)
 
     def _upload_id(self) -> UUID | None:
         short = self.data.get("id")
         value = self.data.get("upload_id", short)
         if short is not None and short != value:
             self._fault("id", "conflict", '"id" and "upload_id" differ; give one.')
-        return read_uuid(value, f"{self.path}.upload_id", self.faults)
+        return read_uuid(value, f"{self.prefix}upload_id", self.faults)
 
     def _content(self, max_bytes: int) -> bytes | None:
         value = self.data.get("content")
@@ -156,7 +173,7 @@ class _Reader:
         self._fault("content", "too_large", f"An attachment has at most {max_bytes} bytes.")
 
     def _filename(self, *, is_required: bool) -> str:
-        path = f"{self.path}.filename"
+        path = f"{self.prefix}filename"
         given = self.data.get("filename", "")
         name = read_line(given, path, self.faults, max_chars=MAX_FILENAME_CHARS).strip()
         extension = name.rstrip(". ").rpartition(".")[2].lower()
@@ -174,13 +191,14 @@ class _Reader:
     def _content_type(self, filename: str) -> str:
         given = read_pattern(
             self.data.get("content_type"),
-            f"{self.path}.content_type",
+            f"{self.prefix}content_type",
             self.faults,
             _CONTENT_TYPE,
             "Use a media type such as application/pdf.",
         )
         if given.lower().startswith("multipart/"):
             self._fault("content_type", "invalid", "An attachment cannot be multipart.")
+        given = given.partition(";")[0].rstrip()
         return given or (guess_content_type(filename) if filename else "")
 
     def _disposition(self) -> Disposition:
@@ -198,7 +216,7 @@ class _Reader:
         if isinstance(value, str) and value.startswith("<") and value.endswith(">"):
             value = value[1:-1]
         rule = "Use letters, digits and .-_@ without spaces, as in the cid: link."
-        given = read_pattern(value, f"{self.path}.content_id", self.faults, _CONTENT_ID, rule)
+        given = read_pattern(value, f"{self.prefix}content_id", self.faults, _CONTENT_ID, rule)
         if disposition != Disposition.INLINE:
             return given
         return given or (filename if _CONTENT_ID.match(filename) else f"inline-{index + 1}")

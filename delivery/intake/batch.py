@@ -52,6 +52,7 @@ def parse_batch(data: Mapping[str, object], *, now: datetime, limits: Limits) ->
     for name in sorted(data.keys() - {"messages"})[:_MAX_NAMED]:
         faults.add(clip(name), "conflict", "Beside messages no other field is allowed.")
     messages = _read_list(data["messages"], "messages", faults, limits)
+    _check_addresses(messages, "messages", faults, limits)
     faults.raise_if_any()
     return BatchInput(
         tuple(_whole(index, item, now, limits) for index, item in enumerate(messages)),
@@ -73,6 +74,24 @@ def _read_list(value: object, path: str, faults: Faults, limits: Limits) -> list
     return []
 
 
+def _check_addresses(items: list[Any], path: str, faults: Faults, limits: Limits) -> None:
+    """Count before reading: checking addresses is what a batch costs."""
+    given = [
+        value
+        for item in items
+        if isinstance(item, dict)
+        for name in ("to", "recipients", "cc", "bcc")
+        if (value := item.get(name))
+    ]
+    count = sum(len(value) if isinstance(value, list) else 1 for value in given)
+    if count > limits.max_batch_addresses:
+        faults.add(
+            path,
+            "too_many",
+            f"At most {limits.max_batch_addresses} addresses in all are allowed, {count} given.",
+        )
+
+
 def _whole(index: int, item: object, now: datetime, limits: Limits) -> BatchItem:
     try:
         if not isinstance(item, dict):
@@ -92,6 +111,7 @@ def _parse_shared(data: Mapping[str, object], now: datetime, limits: Limits) -> 
         faults.add(name, "conflict", "Beside recipients this belongs into each of its entries.")
     given = canonical(data, _SHARED_FIELDS, faults)
     recipients = _read_list(given.pop("recipients", None), "recipients", faults, limits)
+    _check_addresses(recipients, "recipients", faults, limits)
     shared = read_content(given, faults, now=now, limits=limits)
     faults.raise_if_any()
     reader = _ItemReader(shared, now, limits)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from delivery.intake.shapes import Limits
 
 MAX_SUBJECT_CHARS = 998
+MAX_SENDER_NAME_CHARS = 200
 MAX_SCHEDULE_AHEAD = timedelta(days=366)
 
 #: Another name of a field → the field.
@@ -137,6 +138,9 @@ def _read_sender(given: dict[str, object], faults: Faults, arguments: Arguments)
         faults.add("from_name", "conflict", '"from" already holds another name; give one.')
     if sender and name:
         sender = Address(sender.email, name)
+    if len(sender.name if sender else name) > MAX_SENDER_NAME_CHARS:
+        field = "from_name" if name else "from"
+        faults.add(field, "too_long", f"A name has at most {MAX_SENDER_NAME_CHARS} characters.")
     arguments["from_"] = sender
     arguments["from_name"] = "" if sender else name
     if "reply_to" in given:

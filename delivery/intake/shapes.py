@@ -22,6 +22,8 @@ class Limits:
     max_recipients: int = 100
     #: Items of one batch.
     max_batch: int = 1000
+    #: Addresses over all items of one batch.
+    max_batch_addresses: int = 10_000
     #: One message as sent: bodies and attachments after base64.
     max_message_bytes: int = 26_214_400
     #: One attachment, decoded.

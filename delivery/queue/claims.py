@@ -8,7 +8,7 @@ the table, and `SKIP LOCKED` keeps workers out of each other's way.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,14 @@ class Claimed:
     error: str
 
 
+#: Which columns of the claim, returned in the order of the fields above, arrive as JSON text.
+_JSON_PLACES = tuple(
+    place
+    for place, column in enumerate(fields(Claimed))
+    if column.name in {"recipients", "context", "headers"}
+)
+
+
 # `queued` means claimable: no clock is compared, so workers' and web hosts' clocks may differ.
 # Strict order first; then the heads of the lower priorities that have waited too long, so that a
 # steady stream of priority 1 cannot starve priority 5.
@@ -68,7 +76,7 @@ WITH strict AS MATERIALIZED (
     SELECT head.id FROM generate_series(2, 5) AS p(priority) CROSS JOIN LATERAL (
         SELECT id FROM delivery_message m
          WHERE m.lane = %(lane)s AND m.status = 'queued' AND NOT m.awaits_turn
-           AND m.priority = p.priority AND m.due_at <= now() - %(ageing)s
+           AND m.priority = p.priority AND m.due_at <= now() - make_interval(secs => %(ageing)s)
          ORDER BY m.due_at LIMIT %(share)s FOR UPDATE SKIP LOCKED) AS head
 )
 UPDATE delivery_message m
@@ -97,7 +105,7 @@ def claim(*, lease_id: UUID, lane: Lane, limit: int) -> list[Claimed]:
                 "lane": int(lane),
                 "n": limit,
                 "share": max(1, limit // AGED_SHARE),
-                "ageing": timedelta(seconds=settings.AGEING_SECONDS),
+                "ageing": settings.AGEING_SECONDS,
                 "lease": lease_id,
             },
         )
@@ -106,20 +114,11 @@ def claim(*, lease_id: UUID, lane: Lane, limit: int) -> list[Claimed]:
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
-    (recipients, addresses, context, headers) = row[7:11]
-    return Claimed(
-        *row[:7],
-        recipients=orjson.loads(recipients),
-        addresses=addresses,
-        context=orjson.loads(context) if context is not None else None,
-        headers=orjson.loads(headers) if headers is not None else None,
-        pinned_provider_id=row[11],
-        sequence_key=row[12],
-        expires_at=row[13],
-        created_at=row[14],
-        attempt=row[15],
-        error=row[16],
-    )
+    values = list(row)
+    for place in _JSON_PLACES:
+        if values[place] is not None:
+            values[place] = orjson.loads(values[place])
+    return Claimed(*values)
 
 
 def give_back(*, lease_id: UUID, ids: Collection[UUID]) -> int:
@@ -164,9 +163,10 @@ class LeaseHolder:
         deadline = self._new_deadline()
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE delivery_lease SET expires_at = clock_timestamp() + %s"
+                "UPDATE delivery_lease"
+                " SET expires_at = clock_timestamp() + make_interval(secs => %s)"
                 " WHERE id = %s AND expires_at > clock_timestamp()",
-                [timedelta(seconds=self._seconds), self.id],
+                [self._seconds, self.id],
             )
             if cursor.rowcount == 0:
                 self.deadline = 0.0

@@ -34,7 +34,7 @@ from delivery.retries import RetryPolicy
 from delivery.states import EventKind, Lane, Status
 from mailservice.core.addresses import Address, normalized
 from mailservice.core.errors import DomainError
-from providers.ports import Outcome, Scope, SendResult
+from providers.ports import Outcome, Reason, Scope, SendResult
 from providers.quotas import Settlement, release, reserve
 from providers.routing import Decision, MessageFacts
 
@@ -452,7 +452,9 @@ class Drain:
         if result is None or provider_id is None:
             return
         wish = result.retry_after_seconds
-        self._accounts.pause(provider_id, timedelta(seconds=wish) if wish is not None else None)
+        if result.reason is not Reason.CONTENT:
+            # It lacks what this one mail needs (such as SMTPUTF8): the account itself is fine.
+            self._accounts.pause(provider_id, timedelta(seconds=wish) if wish is not None else None)
         item.refused_by |= {provider_id}
         decision = self._decide(item)
         if decision.provider_id is not None and not self._is_stopping():

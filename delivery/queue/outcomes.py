@@ -143,7 +143,7 @@ def _mark(
             marked.append(entry)
             continue
         state, why = fates.get(normalized(entry["a"]), default)
-        fresh = {key: entry[key] for key in ("k", "a", "n") if key in entry}
+        fresh: dict[str, Any] = {key: entry[key] for key in ("k", "a", "n") if key in entry}
         if state:
             fresh["s"] = state
         if why:

@@ -51,7 +51,7 @@ UPDATE delivery_message m
        attempt_count = r.attempt_count, updated_at = now()
   FROM {_STEPS.source}
  WHERE m.id = r.id AND m.lease_id = %s AND m.status = 'sending'
-"""
+"""  # noqa: S608 - names from this module only, values are parameters
 
 #: Explanations remembered as stored; beyond, they are offered to the database again.
 MAX_REMEMBERED = 10_000

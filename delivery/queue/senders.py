@@ -147,14 +147,8 @@ class AccountSenders:
             connections.close_all()
 
     def _work(self, job: Job, session: Session | None) -> Session | None:
-        try:
-            mail = _compose(job)
-        except DomainError as problem:
-            job.problem = problem
-            return session
-        except Exception as error:  # a bug in composing one mail must not stop the others
-            logger.exception("Message %s cannot be composed", job.message.id)
-            job.problem = DomainError(f"It cannot be composed: {type(error).__name__}.")
+        mail = _composed(job)
+        if mail is None:
             return session
         if session is not None and not session.is_usable:
             session.close()
@@ -178,6 +172,18 @@ class AccountSenders:
                 session = None
         job.duration_ms = int((time.perf_counter() - start) * 1000)
         return session
+
+
+def _composed(job: Job) -> OutgoingMail | None:
+    """Return the job's mail, or None after noting on the job why there is none."""
+    try:
+        return _compose(job)
+    except DomainError as problem:
+        job.problem = problem
+    except Exception as error:  # a bug in composing one mail must not stop the others
+        logger.exception("Message %s cannot be composed", job.message.id)
+        job.problem = DomainError(f"It cannot be composed: {type(error).__name__}.")
+    return None
 
 
 def _compose(job: Job) -> OutgoingMail:

@@ -17,7 +17,7 @@ from delivery.states import UNFINISHED, Lane, Status
 from mailservice.core.sql import advisory_key, lock_for_transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -78,7 +78,7 @@ def move_sequences_on(
     """
     if not sequences:
         return
-    parameters = {
+    parameters: Mapping[str, list[UUID] | list[str] | datetime] = {
         "owners": [owner_id for owner_id, _ in sequences],
         "keys": [key for _, key in sequences],
         "unfinished": _UNFINISHED,

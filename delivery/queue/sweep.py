@@ -85,7 +85,7 @@ def sweep() -> dict[str, int]:
 
 def promote_due(*, is_forced: bool = False) -> int:
     """Queue scheduled and waiting messages whose time has come; return how many."""
-    global _last_promotion
+    global _last_promotion  # noqa: PLW0603 - counts for the whole process
     now = time.monotonic()
     if not is_forced and now - _last_promotion < PROMOTE_SECONDS:
         return 0
@@ -107,12 +107,14 @@ def reclaim_lost() -> int:
             .filter(expires_at__lte=now)
             .values_list("pk", flat=True)
         )
-        held = set(
-            Message.objects.filter(lease_id__isnull=False)
+        held = {
+            lease_id
+            for lease_id in Message.objects.filter(lease_id__isnull=False)
             .order_by()
             .values_list("lease_id", flat=True)
             .distinct()
-        )
+            if lease_id is not None
+        }
         orphaned = held - set(Lease.objects.filter(pk__in=held).values_list("pk", flat=True))
         dead = [*expired, *orphaned]
         if not dead:

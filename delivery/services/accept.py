@@ -53,6 +53,9 @@ class Accepted:
     message_id: UUID
     status: Status
     created_at: datetime
+    #: The rows as written, for answers that show the message without reading it back.
+    row: Mapping[str, Any] = field(repr=False)
+    content: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -67,9 +70,9 @@ class _Draft:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A content ready for messages: its row's id, and its templates for checking contexts."""
+    """A content ready for messages: its row, and its templates for checking contexts."""
 
-    content_id: UUID
+    content: Mapping[str, Any]
     email_type: EmailType
     compiled: tuple[Compiled, ...]
 
@@ -163,22 +166,20 @@ def _add_content(message: MessageInput, sender: Sender, draft: _Draft) -> _Prepa
     compiled = _compile(source) if source["is_template"] else ()
     links = resolve_attachments(message.attachments, owner_id=sender.user_id, now=draft.now)
     from_ = _from_address(message, sender)
-    content_id = uuid7()
-    draft.contents.append(
-        {
-            **source,
-            "id": content_id,
-            "from_email": from_.email,
-            "from_name": from_.name,
-            "reply_to": [{"email": a.email, "name": a.name} for a in message.reply_to],
-            "track_opens": message.track_opens,
-            "track_clicks": message.track_clicks,
-            "created_at": draft.now,
-        }
-    )
+    content = {
+        **source,
+        "id": uuid7(),
+        "from_email": from_.email,
+        "from_name": from_.name,
+        "reply_to": [{"email": a.email, "name": a.name} for a in message.reply_to],
+        "track_opens": message.track_opens,
+        "track_clicks": message.track_clicks,
+        "created_at": draft.now,
+    }
+    draft.contents.append(content)
     if links:
-        draft.links.append((content_id, links))
-    return _Prepared(content_id, email_type, compiled)
+        draft.links.append((content["id"], links))
+    return _Prepared(content, email_type, compiled)
 
 
 def _source(message: MessageInput, sender: Sender) -> dict[str, Any]:
@@ -266,41 +267,41 @@ def _add_message(
         for address in group
     ]
     message_id = uuid7()
-    draft.messages.append(
-        {
-            "id": message_id,
-            "content_id": prepared.content_id,
-            "owner_id": sender.user_id,
-            "api_key_id": sender.api_key_id,
-            "group_id": group_id,
-            "email_type": prepared.email_type.name,
-            "lane": prepared.email_type.lane,
-            "priority": message.priority or prepared.email_type.priority,
-            "status": status.value,
-            "is_test": sender.is_test,
-            "recipients": recipients,
-            "addresses": [normalized(recipient["a"]) for recipient in recipients],
-            "context": message.context,
-            "headers": message.headers or None,
-            "metadata": message.metadata or None,
-            "tags": list(message.tags) or None,
-            "pinned_provider_id": message.provider_id,
-            "sequence_key": message.sequence_key,
-            "awaits_turn": False,
-            "due_at": message.send_at if is_later else draft.now,
-            "expires_at": message.expires_at,
-            "created_at": draft.now,
-            "updated_at": draft.now,
-            "attempt_count": 0,
-            "error": "",
-        }
-    )
-    return Accepted(message_id, status, draft.now)
+    row = {
+        "id": message_id,
+        "content_id": prepared.content["id"],
+        "owner_id": sender.user_id,
+        "api_key_id": sender.api_key_id,
+        "group_id": group_id,
+        "email_type": prepared.email_type.name,
+        "lane": prepared.email_type.lane,
+        "priority": message.priority or prepared.email_type.priority,
+        "status": status.value,
+        "is_test": sender.is_test,
+        "recipients": recipients,
+        "addresses": [normalized(recipient["a"]) for recipient in recipients],
+        "context": message.context,
+        "headers": message.headers or None,
+        "metadata": message.metadata or None,
+        "tags": list(message.tags) or None,
+        "pinned_provider_id": message.provider_id,
+        "sequence_key": message.sequence_key,
+        "awaits_turn": False,
+        "due_at": message.send_at if is_later else draft.now,
+        "expires_at": message.expires_at,
+        "created_at": draft.now,
+        "updated_at": draft.now,
+        "attempt_count": 0,
+        "error": "",
+    }
+    draft.messages.append(row)
+    return Accepted(message_id, status, draft.now, row, prepared.content)
 
 
 def _write(draft: _Draft) -> None:
     used = {row["content_id"] for row in draft.messages}
-    with transaction.atomic():
+    # Within a caller's transaction no savepoint: a failure here ends that one too.
+    with transaction.atomic(savepoint=False):
         _take_turns(draft.messages)
         CONTENT_ROWS.insert(CONTENT, [row for row in draft.contents if row["id"] in used])
         for content_id, links in draft.links:

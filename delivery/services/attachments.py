@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-from delivery.intake import AttachmentInput
+    from delivery.intake import AttachmentInput
 
 #: How long an upload can be referred to.
 UPLOAD_LIFETIME = timedelta(days=30)
@@ -66,6 +66,12 @@ def upload_for(*, owner_id: UUID, upload_id: UUID) -> Upload:
     if found is None:
         raise NotFoundError("There is no such attachment.")
     return found
+
+
+def delete_upload(*, owner_id: UUID, upload_id: UUID) -> None:
+    """Forget an owner's upload; messages that have it keep it. Raises `NotFoundError`."""
+    found = upload_for(owner_id=owner_id, upload_id=upload_id)
+    Upload.objects.filter(pk=found.pk).delete()
 
 
 def resolve_attachments(

@@ -41,7 +41,7 @@ class StateError(ConflictError):
 
 
 def cancel(*, ids: Collection[UUID], actor: str) -> Change:
-    """Withdraw messages that no worker has claimed; what is reported as changed will not be sent."""
+    """Withdraw messages that no worker has claimed; what is reported as changed is never sent."""
     return _move(ids, STOPPABLE, Status.CANCELLED, EventKind.CANCELLED, actor)
 
 
@@ -99,8 +99,9 @@ UPDATE delivery_message m
                      ELSE m.due_at END,
        attempt_count = CASE WHEN %(kind)s = 'retried' THEN 0 ELSE m.attempt_count END,
        recipients = CASE WHEN %(kind)s = 'retried' THEN (
-               SELECT jsonb_agg(CASE WHEN r.value->>'s' IN ('sent', 'delivered') THEN r.value
-                                     ELSE r.value - 's' - 'r' END ORDER BY r.ordinality)
+               SELECT jsonb_agg(CASE WHEN r.value->>'s' IN ('sent', 'delivered', 'complained')
+                                     THEN r.value ELSE r.value - 's' - 'r' END
+                                ORDER BY r.ordinality)
                  FROM jsonb_array_elements(m.recipients) WITH ORDINALITY r)
            ELSE m.recipients END,
        expires_at = CASE WHEN %(kind)s = 'retried' AND m.expires_at <= %(now)s

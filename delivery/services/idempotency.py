@@ -1,14 +1,14 @@
 """Requests with an `Idempotency-Key`: done once, answered alike ever after.
 
-The record commits in the same transaction as what the request made. An advisory lock marks a request
-in flight, so a second one is told at once instead of waiting for the first.
+The record commits in the same transaction as what the request made. An advisory lock marks a
+request in flight, so a second one is told at once instead of waiting for the first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from django.conf import settings

@@ -113,8 +113,8 @@ class OrjsonRenderer(BaseRenderer):
     def render(
         self,
         data: object,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
+        accepted_media_type: str | None = None,  # noqa: ARG002 - DRF's signature
+        renderer_context: Mapping[str, Any] | None = None,  # noqa: ARG002 - DRF's signature
     ) -> bytes:
         """Return the body; empty for no data."""
         return b"" if data is None else dump_json(data)
@@ -128,8 +128,8 @@ class OrjsonParser(BaseParser):
     def parse(
         self,
         stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
+        media_type: str | None = None,  # noqa: ARG002 - DRF's signature
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002 - DRF's signature
     ) -> dict[str, Any]:
         """Return the object. Raises `MalformedRequestError`, `RequestDataTooBig`."""
         # `body` obeys DATA_UPLOAD_MAX_MEMORY_SIZE and stays readable for idempotency; `read` no.
@@ -150,9 +150,9 @@ class JsonNegotiation(DefaultContentNegotiation):
 
     def select_renderer(
         self,
-        request: Request,
+        request: Request,  # noqa: ARG002 - DRF's signature
         renderers: Iterable[BaseRenderer],
-        format_suffix: str | None = None,
+        format_suffix: str | None = None,  # noqa: ARG002 - DRF's signature
     ) -> tuple[BaseRenderer, str]:
         """Return the first renderer: RFC 9110 §12.5.1 lets a server disregard `Accept`."""
         renderer = next(iter(renderers))
@@ -164,7 +164,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
     response = _response_for(exc, context)
     if response is not None:
         # DRF reads its settings, and so this module, while it defines its views.
-        from rest_framework.views import set_rollback
+        from rest_framework.views import set_rollback  # noqa: PLC0415 - see above
 
         set_rollback()
     return response

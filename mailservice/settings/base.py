@@ -14,6 +14,8 @@ import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from mailservice.settings import admin as console
+
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -216,6 +218,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.api.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["mailservice.core.rest.OrjsonRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mailservice.core.rest.JsonNegotiation",
     "DEFAULT_PARSER_CLASSES": ["mailservice.core.rest.OrjsonParser"],
     "EXCEPTION_HANDLER": "mailservice.core.rest.exception_handler",
     "UNAUTHENTICATED_USER": None,
@@ -265,6 +268,9 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'self'"],
     }
 }
+
+#: Title, colours and navigation of the admin.
+UNFOLD = console.UNFOLD
 
 # --- logging --------------------------------------------------------------------------------------
 

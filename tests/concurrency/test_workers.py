@@ -105,7 +105,7 @@ def test_killed_workers_lose_nothing_and_repeat_only_what_was_in_doubt(
     arrived = sink.settle()
     assert set(arrived) == set(ids)
     repeats = sum(arrived.values()) - len(ids)
-    # A killed process held at most what it had claimed: a chunk and the half that triggers the next.
+    # A killed process held at most what it had claimed: a chunk and the half that triggers more.
     assert repeats <= kills * 2 * (chunk + chunk // 2)
     wait_until(lambda: not Lease.objects.exists(), seconds=15)
     usage = ProviderUsage.objects.get(provider=provider)

@@ -119,9 +119,10 @@ def test_latency_is_waited_out() -> None:
 
 def test_session_ends_at_its_cap_and_when_closed() -> None:
     session = adapter_for(account(cap=1)).open()
-    assert session.is_usable
+    usable = [session.is_usable]
     session.send(mail("b@b.example"))
-    assert not session.is_usable
+    usable.append(session.is_usable)
+    assert usable == [True, False]
     closed = adapter_for(account()).open()
     closed.close()
     assert not closed.is_usable

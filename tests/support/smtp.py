@@ -67,7 +67,7 @@ class AnyPortController(Controller):
     def _trigger_server(self) -> None:
         assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd is half typed
+        super()._trigger_server()
 
 
 @dataclass(frozen=True)

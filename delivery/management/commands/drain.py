@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
@@ -13,6 +12,9 @@ from delivery.queue.drain import drain_lane
 from delivery.queue.sweep import sweep
 from delivery.states import Lane
 from delivery.tasks import worker_name
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 
 class Command(BaseCommand):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from argparse import ArgumentParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 from django.db import transaction
@@ -14,6 +13,9 @@ from django.urls import reverse
 from accounts.models import ApiKey, User
 from accounts.services import create_api_key, create_user
 from providers.models import Provider, ProviderKind
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 #: The administrator of a local installation.
 ADMIN_EMAIL = "admin@localhost.localdomain"

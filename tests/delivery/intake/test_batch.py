@@ -135,10 +135,9 @@ def test_item_context_turns_rendering_on_for_that_item_only():
 
 
 def test_overlaid_metadata_and_headers_keep_their_limits():
-    shared = {str(index): 1 for index in range(50)}
     data = {
         **CONTENT,
-        "metadata": shared,
+        "metadata": {str(index): 1 for index in range(50)},
         "recipients": [{"to": "a@b.example", "metadata": {"x": 1}}],
     }
     assert codes(parse(data).items[0].error) == {"metadata": ["too_many"]}
@@ -148,15 +147,17 @@ def test_overlaid_metadata_and_headers_keep_their_limits():
         "recipients": [{"to": "a@b.example", "context": {"b": "x" * 40_000}}],
     }
     assert codes(parse(data).items[0].error) == {"context": ["too_large"]}
-    shared = {f"X-{index}": "1" for index in range(50)}
     data = {
         **CONTENT,
-        "headers": shared,
+        "headers": {f"X-{index}": "1" for index in range(50)},
         "recipients": [{"to": "a@b.example", "headers": {"X-A": "1"}}],
     }
     assert codes(parse(data).items[0].error) == {"headers": ["too_many"]}
-    shared = [str(index) for index in range(20)]
-    data = {**CONTENT, "tags": shared, "recipients": [{"to": "a@b.example", "tags": ["x"]}]}
+    data = {
+        **CONTENT,
+        "tags": [str(index) for index in range(20)],
+        "recipients": [{"to": "a@b.example", "tags": ["x"]}],
+    }
     assert codes(parse(data).items[0].error) == {"tags": ["too_many"]}
 
 

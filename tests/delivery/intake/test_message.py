@@ -319,7 +319,7 @@ def test_subject_length():
 def test_context_size_and_depth():
     assert parse(context={"a": "x" * 65_527}).context
     assert faults(context={"a": "x" * 65_529}) == {"context": ["too_large"]}
-    deep: dict = {}
+    deep: dict[str, object] = {}
     for _ in range(1000):
         deep = {"a": deep}
     assert faults(context=deep) == {"context": ["invalid"]}

@@ -132,7 +132,12 @@ def test_a_template_is_sent_in_the_best_locale(user: User) -> None:
             published_at=now,
         )
     TemplateVersion.objects.create(template=template, number=3, subject="draft", text="x")
-    fields = {"template": "welcome", "subject": None, "text": None, "context": {"name": "Ann"}}
+    fields: dict[str, Any] = {
+        "template": "welcome",
+        "subject": None,
+        "text": None,
+        "context": {"name": "Ann"},
+    }
     assert queue(user, **fields, locale="pt-BR").content.subject == "Bem-vindo {{ name }}"
     assert queue(user, **fields, locale="de").content.subject == "Welcome {{ name }}"
 

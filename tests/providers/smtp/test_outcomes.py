@@ -6,7 +6,6 @@ import pytest
 
 from providers.adapters.smtp.transaction import PIPELINE_DEPTH
 from providers.ports import (
-    ConnectError,
     Outcome,
     OutgoingMail,
     Reason,
@@ -87,7 +86,7 @@ def test_null_return_path_is_sent_as_such() -> None:
 
 def test_envelope_goes_out_in_one_packet_when_pipelining() -> None:
     """The server answers nothing before it has seen DATA: only a pipelining client gets by."""
-    script = {
+    script: Script = {
         "MAIL": Say(b""),
         "RCPT": Say(b""),
         "DATA": Say(b"250 a\r\n250 b\r\n354 c\r\n"),
@@ -104,7 +103,7 @@ def test_more_recipients_than_one_packet_takes() -> None:
 
 
 def test_replies_may_drip_in_pieces() -> None:
-    script = {"EHLO": Say(b"250-test\r\n250 PIPELINING\r\n", chunk_bytes=1)}
+    script: Script = {"EHLO": Say(b"250-test\r\n250 PIPELINING\r\n", chunk_bytes=1)}
     result, _, _ = send(script)
     assert result.outcome is Outcome.ACCEPTED
 
@@ -272,7 +271,10 @@ def test_server_that_goes_on_after_refusing_the_sender_gets_no_data() -> None:
 
 
 def test_accepted_for_some_names_the_others() -> None:
-    script = {"RCPT bad@b.example": "550 5.1.1 who", "RCPT grey@b.example": "450 4.7.1 greylisted"}
+    script: Script = {
+        "RCPT bad@b.example": "550 5.1.1 who",
+        "RCPT grey@b.example": "450 4.7.1 greylisted",
+    }
     mail = a_mail("ok@b.example", "bad@b.example", "grey@b.example")
     result, server, is_usable = send(script, mail)
     assert (result.outcome, result.reply.code, result.remote_id) == (Outcome.ACCEPTED, 250, "4T1")
@@ -287,7 +289,10 @@ def test_accepted_for_some_names_the_others() -> None:
 
 @pytest.mark.parametrize("extensions", [EXTENSIONS, PLAIN])
 def test_accepted_for_none_but_put_off_for_some_is_put_off(extensions: tuple[str, ...]) -> None:
-    script = {"RCPT bad@b.example": "550 5.1.1 who", "RCPT grey@b.example": "450 4.7.1 greylisted"}
+    script: Script = {
+        "RCPT bad@b.example": "550 5.1.1 who",
+        "RCPT grey@b.example": "450 4.7.1 greylisted",
+    }
     result, _, _ = send(script, a_mail("bad@b.example", "grey@b.example"), extensions=extensions)
     assert (result.outcome, result.scope, result.reason) == (
         NOT_ACCEPTED,
@@ -310,7 +315,7 @@ def test_refused_for_all_alike_names_nobody() -> None:
 
 
 def test_data_refused_concerns_only_recipients_that_were_accepted() -> None:
-    script = {"RCPT bad@b.example": "550 5.1.1 who", "END": "554 5.7.1 spam"}
+    script: Script = {"RCPT bad@b.example": "550 5.1.1 who", "END": "554 5.7.1 spam"}
     result, _, _ = send(script, a_mail("ok@b.example", "bad@b.example"))
     assert result.outcome is Outcome.REJECTED
     assert [(r.address, r.reason) for r in result.recipients] == [
@@ -320,7 +325,7 @@ def test_data_refused_concerns_only_recipients_that_were_accepted() -> None:
 
 
 def test_doubt_concerns_only_recipients_that_were_accepted() -> None:
-    script = {"RCPT bad@b.example": "550 5.1.1 who", "END": Drop()}
+    script: Script = {"RCPT bad@b.example": "550 5.1.1 who", "END": Drop()}
     result, _, _ = send(script, a_mail("ok@b.example", "bad@b.example"))
     assert (result.outcome, result.reason) == (UNKNOWN, Reason.LOST_AFTER_DATA)
     assert [(r.address, r.outcome) for r in result.recipients] == [
@@ -330,14 +335,14 @@ def test_doubt_concerns_only_recipients_that_were_accepted() -> None:
 
 
 def test_data_refused_for_a_mailbox_blames_none_of_several() -> None:
-    script = {"END": "550 5.1.1 who"}
+    script: Script = {"END": "550 5.1.1 who"}
     one, _, _ = send(script, a_mail("x@b.example"))
     two, _, _ = send(script, a_mail("x@b.example", "y@b.example"))
     assert (one.reason, two.reason) == (Reason.BAD_RECIPIENT, Reason.OTHER)
 
 
 def test_lost_among_the_recipients_keeps_the_verdicts_already_given() -> None:
-    script = {"RCPT bad@b.example": "550 5.1.1 who", "RCPT ok@b.example": Drop()}
+    script: Script = {"RCPT bad@b.example": "550 5.1.1 who", "RCPT ok@b.example": Drop()}
     result, _, _ = send(script, a_mail("bad@b.example", "ok@b.example"), extensions=PLAIN)
     assert (result.outcome, result.scope) == (NOT_ACCEPTED, Scope.PROVIDER)
     assert [(r.address, r.outcome) for r in result.recipients] == [
@@ -347,7 +352,7 @@ def test_lost_among_the_recipients_keeps_the_verdicts_already_given() -> None:
 
 
 def test_server_that_leaves_after_refusing_everybody_has_given_its_verdict() -> None:
-    script = {"RCPT": "550 5.1.1 who", "DATA": Drop()}
+    script: Script = {"RCPT": "550 5.1.1 who", "DATA": Drop()}
     result, _, is_usable = send(script)
     assert (result.outcome, result.reason) == (Outcome.REJECTED, Reason.BAD_RECIPIENT)
     assert not is_usable
@@ -440,68 +445,3 @@ def test_dialogue_tells_commands_and_replies_without_the_body() -> None:
 def test_dialogue_shows_where_it_broke_off() -> None:
     result, _, _ = send({"DATA": Drop()})
     assert result.dialogue.splitlines()[-2:] == ["C: DATA", "-- the server closed the connection"]
-
-
-# Opening
-
-
-def refuse(script: Script, **settings: object) -> SendResult:
-    """Fail to open a session; return the verdict."""
-    with (
-        FaultyServer((script,)) as server,
-        pytest.raises(ConnectError) as caught,
-    ):
-        an_adapter(server.port, **{"timeout_seconds": 0.1, **settings}).open()
-    return caught.value.result
-
-
-@pytest.mark.parametrize("cue", ["CONNECT", "EHLO"])
-@pytest.mark.parametrize(
-    ("action", "reason"),
-    [
-        (Drop(), "connection"),
-        (Drop(reset=True), "connection"),
-        (Stall(), "connection"),
-        (Say(b"HTTP/1.1 400 Bad Request\r\n"), "connection"),
-        (Say(b"x" * 5000), "connection"),
-        ("554 5.7.1 go away", "connection"),
-        ("450 4.3.2 later", "connection"),
-        ("421 4.7.0 too many connections", "throttled"),
-        ("421 4.3.2 shutting down", "connection"),
-    ],
-)
-def test_session_that_cannot_be_opened_says_why(cue: str, action: Action, reason: str) -> None:
-    result = refuse({cue: action})
-    assert (result.outcome, result.scope, result.reason) == (NOT_ACCEPTED, Scope.PROVIDER, reason)
-    assert result.dialogue.startswith("-- 127.0.0.1:")
-
-
-def test_refused_connection_says_so() -> None:
-    with FaultyServer() as server:
-        port = server.port
-    with pytest.raises(ConnectError) as caught:
-        an_adapter(port).open()
-    assert caught.value.result.reason is Reason.CONNECTION
-    assert caught.value.result.reply == Reply(text="cannot connect: Connection refused")
-
-
-def test_unresolvable_host_says_so() -> None:
-    with pytest.raises(ConnectError) as caught:
-        an_adapter(25, host="no-such-host.invalid").open()
-    assert caught.value.result.reason is Reason.CONNECTION
-
-
-def test_helo_is_tried_where_ehlo_is_unknown() -> None:
-    result, server, _ = send({"EHLO": "502 5.5.1 What?"})
-    assert result.outcome is Outcome.ACCEPTED
-    assert server.lines[:3] == [
-        "EHLO [127.0.0.1]",
-        "HELO [127.0.0.1]",
-        "MAIL FROM:<a@a.example>",
-    ]
-
-
-def test_own_name_is_used_if_configured() -> None:
-    with FaultyServer() as server:
-        an_adapter(server.port, ehlo_name="mail.a.example").open().close()
-    assert server.lines[0] == "EHLO mail.a.example"

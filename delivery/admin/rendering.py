@@ -1,0 +1,57 @@
+"""A message as the mail it is: composed from its rows by the code that sends it."""
+
+from __future__ import annotations
+
+from delivery.blobs import read_blob
+from delivery.compose import CompiledContent, MailFields, Preview, compile_content
+from delivery.models import Disposition, Message
+from delivery.queue.contents import source_of
+from delivery.states import Status
+from mailservice.core.addresses import Address
+
+
+def compiled(message: Message) -> CompiledContent:
+    """Return the message's content ready for use. Raises `DomainError` if it cannot be compiled."""
+    return compile_content(source_of(message.content))
+
+
+def preview(message: Message) -> Preview:
+    """Return subject and bodies as sent. Raises `DomainError`."""
+    return compiled(message).render_preview(fields_of(message))
+
+
+def raw(message: Message) -> bytes:
+    """Return the mail as handed to the provider.
+
+    Raises `DomainError`, and `FileNotFoundError` if the storage lost an attachment.
+    """
+    return compiled(message).compose(fields_of(message))
+
+
+def fields_of(message: Message) -> MailFields:
+    """Return what the composer fills in; headers show all but suppressed recipients."""
+    shown: dict[str, list[Address]] = {"to": [], "cc": []}
+    for entry in message.recipients:
+        if entry["k"] in shown and entry.get("s") != Status.SUPPRESSED.value:
+            shown[entry["k"]].append(Address(entry["a"], entry.get("n", "")))
+    return MailFields(
+        message_id=message.pk,
+        date=message.created_at,
+        to=tuple(shown["to"]),
+        cc=tuple(shown["cc"]),
+        context=message.context,
+        headers=message.headers,
+    )
+
+
+def inline_images(message: Message) -> dict[str, tuple[str, bytes]]:
+    """Return what the HTML refers to by Content-ID; files the storage lost are left out."""
+    found = {}
+    for item in message.content.attachments.all():
+        if item.disposition != Disposition.INLINE or not item.cid:
+            continue
+        try:
+            found[item.cid] = (item.content_type, read_blob(item.blob.stored_as))
+        except FileNotFoundError:
+            continue
+    return found

@@ -1,0 +1,243 @@
+"""What people and programs read about messages: lists, one message with its history, files.
+
+Lists read no bodies, count nothing and stay fast however many messages there are: what no index
+answers (type, provider, subject) is looked for in the newest `SCAN_ROWS` candidates only, and a
+caller may go on from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from delivery.models import Attachment, Attempt, Content, Event, Message, Upload
+from delivery.references import first_id_at
+from providers.models import RoutingDecision
+from templates_app.engine import TemplateRenderProblem, TemplateSyntaxProblem, compile_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from delivery.querysets import MessageQuerySet
+
+#: Candidates looked through for what no index answers, per page.
+SCAN_ROWS = 20_000
+#: How long after its `created_at` a message gets its id at the most: accepting a batch takes time.
+_SLACK = timedelta(minutes=10)
+
+#: Columns of a message as lists show it; the context is read only where a subject needs it.
+SUMMARY_FIELDS = (
+    "id",
+    "status",
+    "recipients",
+    "priority",
+    "email_type_id",
+    "tags",
+    "metadata",
+    "is_test",
+    "attempt_count",
+    "provider_id",
+    "pinned_provider_id",
+    "provider__name",
+    "created_at",
+    "updated_at",
+    "due_at",
+    "sent_at",
+    "expires_at",
+    "sequence_key",
+    "error",
+    "group_id",
+    "content__subject",
+    "content__is_template",
+    "content__from_email",
+    "content__from_name",
+    "content__reply_to",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which messages a list shows; None or empty does not restrict."""
+
+    statuses: frozenset[str] = frozenset()
+    #: In normal form.
+    recipient: str = ""
+    tag: str = ""
+    group_id: UUID | None = None
+    created_from: datetime | None = None
+    #: Exclusive.
+    created_to: datetime | None = None
+    email_type: str = ""
+    #: The account used, or the one pinned while none was.
+    provider_id: UUID | None = None
+    #: Part of the subject's source, in any case.
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some messages, newest first; `next_after` is None on the last page.
+
+    A page may hold fewer messages than asked for, even none, and yet not be the last: then the next
+    one looks further back.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    next_after: UUID | None
+
+
+def message_page(
+    visible: MessageQuerySet, criteria: Criteria, *, after: UUID | None, limit: int
+) -> Page:
+    """Return the messages that meet the criteria, among the visible ones older than `after`."""
+    candidates = _indexed(visible, criteria).order_by("-pk")
+    if after is not None:
+        candidates = candidates.filter(pk__lt=after)
+    scanned = _scanned(criteria)
+    found = candidates
+    if scanned:
+        window = candidates.values("pk")[:SCAN_ROWS]
+        found = Message.objects.filter(scanned, pk__in=window).order_by("-pk")
+    rows = list(found.values(*SUMMARY_FIELDS)[: limit + 1])
+    next_after = rows[limit - 1]["id"] if len(rows) > limit else None
+    if scanned and next_after is None:
+        next_after = candidates.values_list("pk", flat=True)[SCAN_ROWS - 1 : SCAN_ROWS].first()
+    return Page(_with_contexts(rows[:limit]), next_after)
+
+
+def _indexed(messages: MessageQuerySet, criteria: Criteria) -> MessageQuerySet:
+    """Apply what an index answers."""
+    if criteria.statuses:
+        messages = messages.filter(status__in=sorted(criteria.statuses))
+    if criteria.recipient:
+        messages = messages.for_recipient(criteria.recipient)
+    if criteria.tag:
+        messages = messages.filter(tags__contains=[criteria.tag])
+    if criteria.group_id is not None:
+        messages = messages.filter(group_id=criteria.group_id)
+    # Ids are made in time order, shortly after `created_at` is taken: the key bounds the range, the
+    # column makes it exact.
+    if criteria.created_from is not None:
+        messages = messages.filter(
+            pk__gte=first_id_at(criteria.created_from), created_at__gte=criteria.created_from
+        )
+    if criteria.created_to is not None:
+        bound = first_id_at(criteria.created_to + _SLACK)
+        messages = messages.filter(pk__lt=bound, created_at__lt=criteria.created_to)
+    return messages
+
+
+def _scanned(criteria: Criteria) -> Q:
+    """Return the conditions that no index answers."""
+    conditions = Q()
+    if criteria.email_type:
+        conditions &= Q(email_type_id=criteria.email_type)
+    if criteria.provider_id is not None:
+        conditions &= Q(provider_id=criteria.provider_id) | Q(
+            provider_id__isnull=True, pinned_provider_id=criteria.provider_id
+        )
+    if criteria.subject:
+        conditions &= Q(content__subject__icontains=criteria.subject)
+    return conditions
+
+
+def _with_contexts(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Add the contexts that the subjects need, in one query for all."""
+    wanted = [row["id"] for row in rows if row["content__is_template"]]
+    contexts = (
+        dict(Message.objects.filter(pk__in=wanted).values_list("pk", "context")) if wanted else {}
+    )
+    for row in rows:
+        row["context"] = contexts.get(row["id"])
+    return rows
+
+
+def message_summary(visible: MessageQuerySet, message_id: UUID) -> Mapping[str, Any] | None:
+    """Return one message as lists show it, None if there is none among the visible ones."""
+    return visible.filter(pk=message_id).values(*SUMMARY_FIELDS, "context").first()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened to a message, each list in time order."""
+
+    attempts: Sequence[Attempt]
+    events: Sequence[Event]
+    #: Routing explanations by decision id.
+    decisions: Mapping[UUID, Any]
+    attachments: Sequence[Attachment]
+
+
+def message_history(message_id: UUID) -> History:
+    """Return attempts, events, explanations and files of a message."""
+    attempts = list(
+        Attempt.objects.filter(message_id=message_id)
+        .select_related("provider")
+        .only(
+            "number", "outcome", "reason", "scope", "code", "enhanced_code", "reply", "remote_id",
+            "recipients", "started_at", "duration_ms", "decision_id", "message_id",
+            "provider_id", "provider__name",
+        )
+        .order_by("pk")
+    )  # fmt: skip
+    ids = {attempt.decision_id for attempt in attempts if attempt.decision_id}
+    decisions = dict(RoutingDecision.objects.filter(pk__in=ids).values_list("pk", "body"))
+    events = list(Event.objects.filter(message_id=message_id).order_by("pk"))
+    attachments = list(
+        Attachment.objects.filter(content__messages=message_id)
+        .select_related("blob")
+        .order_by("position")
+    )
+    return History(attempts, events, decisions, attachments)
+
+
+def message_content(message_id: UUID) -> Content:
+    """Return what a message says, bodies included."""
+    return Content.objects.get(messages=message_id)
+
+
+def filled(
+    source: str, context: Mapping[str, Any] | None, *, html: bool, now: datetime
+) -> str | None:
+    """Return a template filled with a message's context, None if it cannot be filled."""
+    try:
+        return compile_source(source, html=html).render(context or {}, now=now)
+    except (TemplateSyntaxProblem, TemplateRenderProblem):
+        return None
+
+
+def subject_of(row: Mapping[str, Any]) -> str:
+    """Return a message's subject as its recipients read it, or its source if it cannot be filled.
+
+    `row` has `content__subject`, `content__is_template`, `context` and `created_at`.
+    """
+    source: str = row["content__subject"]
+    if not row["content__is_template"]:
+        return source
+    line = " ".join(source.splitlines())
+    subject = filled(line, row["context"], html=False, now=row["created_at"])
+    return source if subject is None else subject.strip(" ")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Where the bytes of a file are, and how it is called."""
+
+    stored_as: str
+    filename: str
+    content_type: str
+
+
+def stored_file(file_id: UUID) -> StoredFile | None:
+    """Return the upload, or the attachment of a message, with this id."""
+    columns = ("blob__stored_as", "filename", "content_type")
+    uploads = Upload.objects.filter(pk=file_id, expires_at__gt=timezone.now())
+    row = uploads.values_list(*columns).first()
+    row = row or Attachment.objects.filter(pk=file_id).values_list(*columns).first()
+    return StoredFile(*row) if row else None

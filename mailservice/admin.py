@@ -1,0 +1,93 @@
+"""The console as a whole: the dashboard, and the pages of packages that know no theme."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.sites import NotRegistered
+from django.utils import timezone
+from django_celery_beat.admin import ClockedScheduleAdmin as StockClockedScheduleAdmin
+from django_celery_beat.admin import CrontabScheduleAdmin as StockCrontabScheduleAdmin
+from django_celery_beat.admin import PeriodicTaskAdmin as StockPeriodicTaskAdmin
+from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from accounts.admin.console import ConsoleAdmin
+from delivery.admin.figures import dashboard_figures
+from providers.admin.figures import quotas_of
+from providers.models import Provider
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+#: More accounts than these are a list, not a picture.
+MAX_PROVIDER_CARDS = 12
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the figures of the index page, as far as the user may see them.
+
+    With `?fragment` the page is rendered without its frame, for the script that refreshes it.
+    """
+    user = request.user
+    context["is_fragment"] = "fragment" in request.GET
+    if user.has_perm("delivery.view_message"):
+        context["figures"] = dashboard_figures()
+    if user.has_perm("providers.view_provider"):
+        now = timezone.now()
+        providers = Provider.objects.select_related("usage").defer("secrets", "settings")
+        context["provider_cards"] = [
+            (provider, *quotas_of(provider, now)) for provider in providers[:MAX_PROVIDER_CARDS]
+        ]
+    context["read_at"] = timezone.now()
+    return context
+
+
+class _TaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc] # no types
+    """The registered tasks, in the theme's clothes."""
+
+
+class _PeriodicTaskForm(PeriodicTaskForm):  # type: ignore[misc] # the package has no types
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget = _TaskSelectWidget()
+
+
+class PeriodicTaskAdmin(StockPeriodicTaskAdmin, ConsoleAdmin[PeriodicTask]):  # type: ignore[misc]
+    """What beat does, and when; changes take effect within seconds."""
+
+    form = _PeriodicTaskForm
+
+
+class ScheduleAdmin(ConsoleAdmin[Any]):
+    """A schedule that tasks refer to."""
+
+
+class CrontabScheduleAdmin(StockCrontabScheduleAdmin, ConsoleAdmin[CrontabSchedule]):  # type: ignore[misc]
+    """A schedule in the manner of cron."""
+
+
+class ClockedScheduleAdmin(StockClockedScheduleAdmin, ConsoleAdmin[ClockedSchedule]):  # type: ignore[misc]
+    """A moment at which a task runs once."""
+
+
+for _model, _admin in (
+    (PeriodicTask, PeriodicTaskAdmin),
+    (IntervalSchedule, ScheduleAdmin),
+    (CrontabSchedule, CrontabScheduleAdmin),
+    (SolarSchedule, ScheduleAdmin),
+    (ClockedSchedule, ClockedScheduleAdmin),
+):
+    with suppress(NotRegistered):
+        admin.site.unregister(_model)
+    admin.site.register(_model, _admin)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from delivery.states import (
+    FINISHED,
+    RETRIABLE,
+    STOPPABLE,
+    TRANSITIONS,
+    UNFINISHED,
+    WAITING,
+    Status,
+    sources,
+)
+
+each = pytest.mark.parametrize("status", Status)
+
+
+def reachable(start: Status, *, without: Status | None = None) -> set[Status]:
+    """Return what can follow `start`, at any distance, never passing through `without`."""
+    found: set[Status] = set()
+    edge = {start}
+    while edge:
+        edge = {target for state in edge for target in TRANSITIONS[state]} - found - {without}
+        found |= edge  # type: ignore[arg-type]  # `without` may be None, and then takes nothing away
+    return found
+
+
+def test_every_status_has_its_moves_and_is_finished_or_not() -> None:
+    assert set(TRANSITIONS) == set(Status)
+    assert set(Status) == FINISHED | UNFINISHED
+    assert not FINISHED & UNFINISHED
+    assert WAITING < UNFINISHED
+
+
+@each
+def test_no_state_moves_to_itself(status: Status) -> None:
+    assert status not in TRANSITIONS[status]
+
+
+def test_only_a_queued_message_can_be_claimed() -> None:
+    assert sources(Status.SENDING) == ["queued"]
+
+
+@pytest.mark.parametrize("status", sorted(FINISHED))
+def test_a_finished_message_is_sent_again_only_through_the_queue(status: Status) -> None:
+    assert TRANSITIONS[status] <= FINISHED | {Status.QUEUED}
+    assert Status.SENDING not in reachable(status, without=Status.QUEUED)
+
+
+@pytest.mark.parametrize("status", sorted(FINISHED))
+def test_only_an_explicit_retry_reopens_a_finished_message(status: Status) -> None:
+    assert (Status.QUEUED in TRANSITIONS[status]) is (status in RETRIABLE)
+
+
+@pytest.mark.parametrize("status", [Status.SENT, Status.DELIVERED, Status.COMPLAINED])
+def test_what_was_served_is_never_sent_again(status: Status) -> None:
+    assert Status.QUEUED not in reachable(status, without=Status.BOUNCED)
+    assert status not in RETRIABLE
+
+
+@each
+def test_every_message_can_come_to_an_end(status: Status) -> None:
+    assert status in FINISHED or reachable(status) & FINISHED
+
+
+@each
+def test_every_state_is_reached_from_acceptance(status: Status) -> None:
+    assert status in reachable(Status.QUEUED) | {Status.QUEUED}
+
+
+@each
+def test_what_is_certain_not_to_be_on_the_wire_may_be_stopped(status: Status) -> None:
+    targets = TRANSITIONS[status]
+    assert (Status.CANCELLED in targets) is (status in STOPPABLE)
+    assert (Status.HELD in targets) is (status in STOPPABLE - {Status.HELD})
+    assert (Status.EXPIRED in targets) is (status in STOPPABLE | {Status.SENDING})
+
+
+@pytest.mark.parametrize("status", sorted(STOPPABLE))
+def test_what_may_be_stopped_may_be_rescheduled_or_released(status: Status) -> None:
+    assert TRANSITIONS[status] | {status} >= {Status.SCHEDULED, Status.QUEUED}
+
+
+@pytest.mark.parametrize("status", sorted(WAITING))
+def test_what_waits_comes_back_through_the_queue(status: Status) -> None:
+    assert Status.QUEUED in TRANSITIONS[status]
+    assert Status.SENDING not in TRANSITIONS[status]
+
+
+@pytest.mark.parametrize("status", sorted(RETRIABLE))
+def test_a_retry_queues(status: Status) -> None:
+    assert Status.QUEUED in TRANSITIONS[status]
+
+
+def test_news_after_the_end_never_moves_backwards() -> None:
+    assert TRANSITIONS[Status.SENT] == {Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED}
+    assert TRANSITIONS[Status.DELIVERED] == {Status.COMPLAINED}
+    assert TRANSITIONS[Status.COMPLAINED] == frozenset()
+
+
+def test_sources_name_the_guard_of_an_update() -> None:
+    assert sources(Status.CANCELLED) == ["held", "queued", "retry", "scheduled"]
+    assert sources(Status.DELIVERED) == ["sent", "unknown"]

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailservice.core.ids import uuid7
+from providers import quotas
+from providers.models import Provider, ProviderUsage, Reservation
+from providers.quotas import QuotaLeft, Settlement, Windows, windows
+
+NOW = datetime(2026, 11, 21, 12, 34, 56, 789, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LEASE, OTHER_LEASE = uuid7(), uuid7()
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]  # parts are whole numbers
+
+
+def test_windows_are_the_clock_hour_and_the_local_day() -> None:
+    assert windows(NOW, "UTC") == Windows(
+        utc(2026, 11, 21, 12), utc(2026, 11, 21, 13), utc(2026, 11, 21), utc(2026, 11, 22)
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "start", "end", "hours"),
+    [
+        # East and west of UTC, and off by a quarter.
+        ("Asia/Tokyo", utc(2026, 1, 1, 14, 59), utc(2025, 12, 31, 15), utc(2026, 1, 1, 15), 24),
+        ("Asia/Tokyo", utc(2026, 1, 1, 15), utc(2026, 1, 1, 15), utc(2026, 1, 2, 15), 24),
+        ("America/New_York", utc(2026, 1, 1, 4, 59), utc(2025, 12, 31, 5), utc(2026, 1, 1, 5), 24),
+        ("Asia/Kathmandu", utc(2026, 1, 1), utc(2025, 12, 31, 18, 15), utc(2026, 1, 1, 18, 15), 24),
+        # Clocks go forward and back.
+        ("Europe/Berlin", utc(2026, 3, 29, 12), utc(2026, 3, 28, 23), utc(2026, 3, 29, 22), 23),
+        ("Europe/Berlin", utc(2026, 3, 28, 23), utc(2026, 3, 28, 23), utc(2026, 3, 29, 22), 23),
+        (
+            "Europe/Berlin",
+            utc(2026, 10, 25, 0, 30),
+            utc(2026, 10, 24, 22),
+            utc(2026, 10, 25, 23),
+            25,
+        ),
+        ("Europe/Berlin", utc(2026, 10, 25, 22), utc(2026, 10, 24, 22), utc(2026, 10, 25, 23), 25),
+        # There is no midnight: the day begins at one.
+        ("Africa/Cairo", utc(2026, 4, 24, 12), utc(2026, 4, 23, 22), utc(2026, 4, 24, 21), 23),
+        # Midnight comes twice: the day begins with the first.
+        ("America/Havana", utc(2026, 11, 1, 5, 30), utc(2026, 11, 1, 4), utc(2026, 11, 2, 5), 25),
+    ],
+)
+def test_a_day_is_as_long_as_the_clocks_make_it(
+    zone: str, now: datetime, start: datetime, end: datetime, hours: int
+) -> None:
+    frame = windows(now, zone)
+    assert (frame.day_start, frame.day_end) == (start, end)
+    assert frame.day_end - frame.day_start == timedelta(hours=hours)
+
+
+def test_the_hour_is_utcs_whatever_zone_now_is_told_in() -> None:
+    now = NOW.astimezone(ZoneInfo("Asia/Kathmandu"))
+    assert windows(now, "UTC") == windows(NOW, "UTC")
+
+
+ZONES = ("UTC", "Europe/Berlin", "America/Havana", "Africa/Cairo", "Australia/Lord_Howe")
+moments = st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is added
+
+
+@given(now=moments, zone=st.sampled_from(ZONES))
+def test_windows_hold_now_and_follow_each_other_without_gap(now: datetime, zone: str) -> None:
+    frame = windows(now, zone)
+    assert frame.hour_start <= now < frame.hour_end
+    assert frame.day_start <= now < frame.day_end
+    assert windows(frame.day_end, zone).day_start == frame.day_end
+    assert windows(frame.day_end - timedelta(microseconds=1), zone).day_start == frame.day_start
+    assert timedelta(hours=23) <= frame.day_end - frame.day_start <= timedelta(hours=25)
+
+
+@given(day=st.dates(date(2015, 1, 1), date(2035, 1, 1)), zone=st.sampled_from(ZONES))
+def test_every_hour_of_a_local_day_has_the_same_window(day: date, zone: str) -> None:
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=ZoneInfo(zone))
+    frame = windows(noon, zone)
+    moment = frame.day_start
+    while moment < frame.day_end:
+        assert windows(moment, zone).day_start == frame.day_start
+        moment += timedelta(minutes=30)
+
+
+def account(**fields: Any) -> Provider:
+    return Provider.objects.create(name="account", kind="simulator", **fields)
+
+
+def reserve(provider: Provider, wanted: int, *, lease_id: UUID = LEASE, now: datetime = NOW) -> int:
+    return quotas.reserve(
+        provider_id=provider.pk,
+        time_zone=provider.time_zone,
+        lease_id=lease_id,
+        wanted=wanted,
+        now=now,
+    )
+
+
+def settle(
+    provider: Provider,
+    *,
+    settled: int,
+    sent: int,
+    lease_id: UUID = LEASE,
+    now: datetime = NOW,
+) -> None:
+    item = Settlement(provider.pk, provider.time_zone, settled, sent)
+    quotas.settle(lease_id=lease_id, settlements=[item], now=now)
+
+
+def figures(provider: Provider) -> tuple[int, int, int, int]:
+    """Return hour, day and total count, and what is reserved."""
+    usage = ProviderUsage.objects.get(provider=provider)
+    return usage.hour_count, usage.day_count, usage.total_count, usage.reserved
+
+
+def held(lease_id: UUID = LEASE) -> int:
+    return sum(Reservation.objects.filter(lease_id=lease_id).values_list("count", flat=True))
+
+
+@pytest.mark.django_db
+def test_without_limits_all_is_granted() -> None:
+    provider = account()
+    assert reserve(provider, 100_000) == 100_000
+    assert (figures(provider), held()) == ((0, 0, 0, 100_000), 100_000)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("hourly", "daily", "granted"), [(5, None, 5), (None, 7, 7), (5, 3, 3), (0, None, 0)]
+)
+def test_the_narrower_limit_binds(hourly: int | None, daily: int | None, granted: int) -> None:
+    provider = account(hourly_limit=hourly, daily_limit=daily)
+    assert reserve(provider, 10) == granted
+    assert reserve(provider, 10) == 0
+    assert (figures(provider), held()) == ((0, 0, 0, granted), granted)
+
+
+@pytest.mark.django_db
+def test_an_account_that_is_gone_grants_nothing() -> None:
+    granted = quotas.reserve(
+        provider_id=uuid7(), time_zone="UTC", lease_id=LEASE, wanted=1, now=NOW
+    )
+    assert (granted, Reservation.objects.count(), ProviderUsage.objects.count()) == (0, 0, 0)
+
+
+@pytest.mark.django_db
+def test_reservations_of_one_lease_add_up_and_others_stay_apart() -> None:
+    provider = account(hourly_limit=10)
+    assert [reserve(provider, 3), reserve(provider, 3)] == [3, 3]
+    assert reserve(provider, 9, lease_id=OTHER_LEASE) == 4
+    assert (held(), held(OTHER_LEASE), figures(provider)) == (6, 4, (0, 0, 0, 10))
+
+
+@pytest.mark.django_db
+def test_settling_books_what_was_sent_and_frees_what_was_not() -> None:
+    provider = account(hourly_limit=10, daily_limit=10)
+    reserve(provider, 10)
+    settle(provider, settled=6, sent=4)
+    assert (figures(provider), held()) == ((4, 4, 4, 4), 4)
+    assert ProviderUsage.objects.get().last_sent_at == NOW
+    assert reserve(provider, 10) == 2
+
+
+@pytest.mark.django_db
+def test_settling_nothing_sent_is_no_time_of_sending() -> None:
+    provider = account(hourly_limit=10)
+    reserve(provider, 2)
+    settle(provider, settled=2, sent=0)
+    assert figures(provider) == (0, 0, 0, 0)
+    assert ProviderUsage.objects.get().last_sent_at is None
+
+
+@pytest.mark.django_db
+def test_an_account_without_limits_is_counted_from_its_first_mail() -> None:
+    provider = account()
+    settle(provider, settled=0, sent=3)
+    assert figures(provider) == (3, 3, 3, 0)
+
+
+@pytest.mark.django_db
+def test_a_new_hour_and_a_new_day_begin_at_zero_without_any_reset() -> None:
+    provider = account(hourly_limit=5, daily_limit=8)
+    assert reserve(provider, 5) == 5
+    settle(provider, settled=5, sent=5)
+    assert reserve(provider, 5) == 0
+    assert reserve(provider, 5, now=NOW + HOUR) == 3
+    settle(provider, settled=3, sent=3, now=NOW + HOUR)
+    assert figures(provider) == (3, 8, 8, 0)
+    assert reserve(provider, 5, now=NOW + 2 * HOUR) == 0
+    assert reserve(provider, 5, now=NOW + 12 * HOUR) == 5
+    settle(provider, settled=5, sent=5, now=NOW + 12 * HOUR)
+    assert figures(provider) == (5, 5, 13, 0)
+
+
+@pytest.mark.django_db
+def test_what_was_reserved_in_the_last_hour_counts_in_the_next() -> None:
+    provider = account(hourly_limit=5)
+    reserve(provider, 4)
+    assert reserve(provider, 5, lease_id=OTHER_LEASE, now=NOW + HOUR) == 1
+    settle(provider, settled=4, sent=4, now=NOW + HOUR)
+    assert figures(provider) == (4, 4, 4, 1)
+
+
+@pytest.mark.django_db
+def test_the_day_is_the_accounts_own() -> None:
+    provider = account(daily_limit=5, time_zone="Asia/Tokyo")
+    before, after = utc(2026, 1, 1, 14, 59), utc(2026, 1, 1, 15)
+    assert reserve(provider, 5, now=before) == 5
+    settle(provider, settled=5, sent=5, now=before)
+    assert reserve(provider, 5, now=before) == 0
+    assert reserve(provider, 5, now=after) == 5
+
+
+@pytest.mark.django_db
+def test_a_changed_limit_counts_at_once() -> None:
+    provider = account(hourly_limit=5)
+    assert reserve(provider, 5) == 5
+    Provider.objects.update(hourly_limit=7)
+    assert reserve(provider, 5) == 2
+    Provider.objects.update(hourly_limit=3)
+    assert reserve(provider, 5) == 0
+
+
+@pytest.mark.django_db
+def test_what_a_dead_worker_reserved_is_booked_as_used() -> None:
+    provider = account(hourly_limit=10)
+    reserve(provider, 6)
+    reserve(provider, 1, lease_id=OTHER_LEASE)
+    quotas.abandon([LEASE])
+    assert (figures(provider), held(), held(OTHER_LEASE)) == ((6, 6, 6, 1), 0, 1)
+    quotas.abandon([LEASE])
+    assert figures(provider) == (6, 6, 6, 1)
+
+
+@pytest.mark.django_db
+def test_a_worker_that_comes_back_from_the_dead_frees_nothing_twice() -> None:
+    provider = account(hourly_limit=10)
+    reserve(provider, 6)
+    quotas.abandon([LEASE])
+    settle(provider, settled=6, sent=6)
+    assert figures(provider) == (12, 12, 12, 0)
+
+
+@pytest.mark.django_db
+def test_dead_workers_are_booked_together() -> None:
+    provider, other = account(hourly_limit=10), account_named("other")
+    reserve(provider, 2)
+    reserve(provider, 3, lease_id=OTHER_LEASE)
+    reserve(other, 4)
+    quotas.abandon([LEASE, OTHER_LEASE])
+    assert (figures(provider), figures(other)) == ((5, 5, 5, 0), (4, 4, 4, 0))
+    assert not Reservation.objects.exists()
+
+
+def account_named(name: str) -> Provider:
+    return Provider.objects.create(name=name, kind="simulator")
+
+
+@pytest.mark.django_db
+def test_a_worker_that_ends_well_gives_back_what_it_holds() -> None:
+    provider, other = account(hourly_limit=10), account_named("other")
+    reserve(provider, 6)
+    reserve(provider, 1, lease_id=OTHER_LEASE)
+    reserve(other, 2)
+    settle(provider, settled=4, sent=4)
+    quotas.release(LEASE)
+    assert (figures(provider), figures(other)) == ((4, 4, 4, 1), (0, 0, 0, 0))
+    assert (held(), held(OTHER_LEASE)) == (0, 1)
+
+
+@pytest.mark.django_db
+def test_several_accounts_are_settled_at_once() -> None:
+    accounts = [account_named(name) for name in "cab"]
+    items = [Settlement(made.pk, "UTC", 0, count) for count, made in enumerate(accounts, 1)]
+    quotas.settle(lease_id=LEASE, settlements=reversed(items), now=NOW)
+    assert [figures(made)[2] for made in accounts] == [1, 2, 3]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("limits", "sent", "reserved", "left"),
+    [
+        ({}, 3, 1, QuotaLeft(None, None)),
+        ({"hourly_limit": 10}, 3, 1, QuotaLeft(6, utc(2026, 11, 21, 13))),
+        ({"hourly_limit": 10, "daily_limit": 8}, 3, 1, QuotaLeft(4, utc(2026, 11, 21, 13))),
+        ({"hourly_limit": 4, "daily_limit": 8}, 3, 1, QuotaLeft(0, utc(2026, 11, 21, 13))),
+        ({"hourly_limit": 4, "daily_limit": 4}, 3, 1, QuotaLeft(0, utc(2026, 11, 22))),
+        ({"hourly_limit": 9, "daily_limit": 2}, 3, 0, QuotaLeft(0, utc(2026, 11, 22))),
+    ],
+)
+def test_what_is_left_and_until_when(
+    limits: dict[str, int], sent: int, reserved: int, left: QuotaLeft
+) -> None:
+    provider = account(**limits)
+    settle(provider, settled=0, sent=sent)
+    ProviderUsage.objects.update(reserved=reserved)
+    usage = quotas.usage_of([provider])[provider.pk]
+    assert quotas.left(provider, usage, NOW) == left
+
+
+@pytest.mark.django_db
+def test_an_unused_account_has_all_of_its_quota() -> None:
+    provider = account(hourly_limit=5)
+    assert quotas.usage_of([provider]) == {}
+    assert quotas.left(provider, None, NOW) == QuotaLeft(5, utc(2026, 11, 21, 13))
