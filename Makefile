@@ -12,7 +12,7 @@ ARGS ?=
 LAUNCHER := $(PY) -m mailservice.launcher
 
 # What a production host would set; the checks reach no server with it.
-CHECK_ENV := env -u DJANGO_SETTINGS_MODULE ENV_FILE=/dev/null DEBUG=0 HTTPS=1 PROCESS_ROLE=web \
+CHECK_ENV := env -u DJANGO_SETTINGS_MODULE ENV_FILE=/dev/null DEBUG=0 HTTPS=1 \
 	DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0 \
 	SECRET_KEY=4Yx0tqk2c9WzLr7Vb1uGd8Hs5NfJm3PaQeTiKoXw6ZRyCvBnUjDlEhSg \
 	ENCRYPTION_KEYS=MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=

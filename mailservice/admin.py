@@ -19,15 +19,18 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin.console import ConsoleAdmin
 from delivery.admin.figures import dashboard_figures
-from providers.admin.figures import quotas_of
+from mailservice.core.presentation import moment
+from providers.admin.figures import quotas_of, short_kind
 from providers.models import Provider
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+    from django.utils.safestring import SafeString
 
 #: More accounts than these are a list, not a picture.
 MAX_PROVIDER_CARDS = 12
@@ -46,7 +49,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         now = timezone.now()
         providers = Provider.objects.select_related("usage").defer("secrets", "settings")
         context["provider_cards"] = [
-            (provider, *quotas_of(provider, now)) for provider in providers[:MAX_PROVIDER_CARDS]
+            (provider, short_kind(provider.kind), *quotas_of(provider, now))
+            for provider in providers[:MAX_PROVIDER_CARDS]
         ]
     context["read_at"] = timezone.now()
     return context
@@ -67,6 +71,13 @@ class PeriodicTaskAdmin(StockPeriodicTaskAdmin, ConsoleAdmin[PeriodicTask]):  # 
     """What beat does, and when; changes take effect within seconds."""
 
     form = _PeriodicTaskForm
+    change_form_template = "console/change_form.html"  # the package's own has an inline script
+    list_display = ("name", "enabled", "scheduler", "last_run", "total_run_count", "one_off")
+
+    @display(description="Last run")
+    def last_run(self, task: PeriodicTask) -> SafeString:
+        """Return when beat last sent it."""
+        return moment(task.last_run_at)
 
 
 class ScheduleAdmin(ConsoleAdmin[Any]):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
@@ -74,7 +75,8 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
     change_list_template = "console/change_list.html"
     list_per_page = 50
     list_disable_select_all = True
-    show_full_result_count = False
+    show_full_result_count = True
+    show_facets = ShowFacets.NEVER
     warn_unsaved_form = True
     list_fullwidth = True
 

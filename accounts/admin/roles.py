@@ -34,8 +34,11 @@ class RoleAdmin(DjangoGroupAdmin, ConsoleAdmin[Group]):  # type: ignore[misc]
         self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
         """Choose permissions by typing."""
-        kwargs["widget"] = UnfoldAdminSelect2MultipleWidget()
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
+        kwargs["widget"] = widget = UnfoldAdminSelect2MultipleWidget()
+        classes = widget.attrs["class"]
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        widget.attrs["class"] = classes  # the theme replaces them
+        return field
 
     @display(description="Permissions", ordering="permission_count")
     def permission_count(self, role: Any) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
@@ -56,10 +57,10 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
     list_filter_submit = True
     search_fields = ("email", "full_name")
     ordering = ("email",)
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("password_state", "last_login", "date_joined")
     filter_horizontal = ()
     fieldsets = (
-        (None, {"fields": ("email", "full_name", "password")}),
+        (None, {"fields": ("email", "full_name", "password_state")}),
         ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         ("Times", {"fields": ("last_login", "date_joined")}),
     )
@@ -72,12 +73,28 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
         """Choose roles by typing."""
-        kwargs["widget"] = UnfoldAdminSelect2MultipleWidget()
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
+        kwargs["widget"] = widget = UnfoldAdminSelect2MultipleWidget()
+        classes = widget.attrs["class"]
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        widget.attrs["class"] = classes  # the theme replaces them
+        return field
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Bring the roles along."""
         return super().get_queryset(request).prefetch_related("groups")
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: User | None = None) -> bool:
+        """Switch people off instead: their mail and keys keep their owner."""
+        return False
+
+    @display(description="Password")
+    def password_state(self, user: User) -> SafeString:
+        """Tell whether there is one, and where to change it; not even its hash is shown."""
+        return format_html(
+            '{} <a class="ms-link" href="../password/">{}</a>',
+            "Set." if user.has_usable_password() else "None: this user cannot log in.",
+            "Change it" if user.has_usable_password() else "Set one",
+        )
 
     @display(description="User", header=True, ordering="email")
     def person(self, user: User) -> list[str]:

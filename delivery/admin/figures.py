@@ -47,7 +47,7 @@ SELECT l.lane, p.priority, d.n, o.due_at
 # The status stands in the text: with a parameter no partial index would serve.
 _COUNT = """
 SELECT '{status}', count(*) FROM (
-       SELECT 1 FROM delivery_message WHERE status = '{status}' {since} LIMIT {limit}) some
+       SELECT 1 FROM delivery_message WHERE status = '{status}' {since} LIMIT {limit}) newest
 """
 _OPEN = (Status.SCHEDULED, Status.RETRY, Status.HELD, Status.UNKNOWN)
 _RECENT = (

@@ -65,7 +65,11 @@ def local_environment(
     }
     port = known.get("PORT") or read_text(place.path / "web.port") or DEFAULT_PORT
     variables |= local_secrets(place)
-    variables |= {"DEBUG": "1", "HTTPS": "0", "PUBLIC_URL": f"http://localhost:{port}"}
+    variables |= {
+        "HTTPS": "0",
+        "STATIC_FROM_SOURCE": "1",
+        "PUBLIC_URL": f"http://localhost:{port}",
+    }
     return {name: value for name, value in variables.items() if name not in known}
 
 

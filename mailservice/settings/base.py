@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
 
 import django_stubs_ext
 import environ
+from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from mailservice.settings import admin as console
@@ -23,14 +26,25 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
 
 
+_YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
+
+
 class _LoudEnv(environ.Env):
     """django-environ whose parse errors name the variable."""
 
-    def get_value(self, var, cast=None, default=environ.Env.NOTSET, parse_default=False):  # type: ignore[no-untyped-def]
+    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+        """Return the variable's value. Raises `ImproperlyConfigured` with its name."""
         try:
-            return super().get_value(var, cast=cast, default=default, parse_default=parse_default)
+            return super().get_value(var, *args, **kwargs)
         except (ValueError, TypeError) as error:
             raise ImproperlyConfigured(f"{var}: {error}") from error
+
+    def flag(self, var: str, *, default: bool) -> bool:
+        """Return a switch; unlike `bool`, a word that is neither yes nor no is refused."""
+        word = str(self.get_value(var, default="yes" if default else "no")).strip().lower()
+        if word not in _YES | _NO:
+            raise ImproperlyConfigured(f"{var}: {word!r} is neither yes nor no.")
+        return word in _YES
 
 
 env = _LoudEnv()
@@ -45,18 +59,30 @@ def _at_least(name: str, default: int, minimum: int) -> int:
 
 # --- who we are -----------------------------------------------------------------------------------
 
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = env.flag("DEBUG", default=False)
+#: Characters; shorter ones can be guessed.
+MIN_SECRET_KEY_LENGTH = 32
 SECRET_KEY = env.str("SECRET_KEY")
-if len(SECRET_KEY) < 32:
-    raise ImproperlyConfigured("SECRET_KEY: use at least 32 characters.")
+if len(SECRET_KEY) < MIN_SECRET_KEY_LENGTH:
+    raise ImproperlyConfigured(f"SECRET_KEY: use at least {MIN_SECRET_KEY_LENGTH} characters.")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 #: Fernet keys, newest first: the first encrypts credentials, all decrypt.
 ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS")
+try:
+    _rings = [Fernet(key) for key in ENCRYPTION_KEYS]
+except ValueError as error:
+    raise ImproperlyConfigured(f"ENCRYPTION_KEYS: {error}") from error
+if not _rings:
+    raise ImproperlyConfigured("ENCRYPTION_KEYS: name at least one Fernet key.")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 #: Where people and machines reach this service, without a final slash; used in links.
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://localhost:8000").rstrip("/")
+if not PUBLIC_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured("PUBLIC_URL: begin with http:// or https://.")
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+if TIME_ZONE not in available_timezones():
+    raise ImproperlyConfigured(f"TIME_ZONE: there is no time zone {TIME_ZONE!r}.")
 USE_TZ = True
 LANGUAGE_CODE = "en"
 USE_I18N = True
@@ -127,7 +153,7 @@ PROCESS_ROLE = env.str("PROCESS_ROLE", default="command")
 DATABASES = {"default": env.db("DATABASE_URL")}
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL: only postgresql:// (or postgres://) is supported.")
-# A pool needs CONN_MAX_AGE 0; Celery closes a pool before and after every task, so workers have none.
+# A pool needs CONN_MAX_AGE 0. Celery closes a pool around every task, so workers have none.
 _HAS_POOL = PROCESS_ROLE == "web"
 DATABASES["default"] |= {
     "ENGINE": "django.db.backends.postgresql",
@@ -153,6 +179,8 @@ _db_options["prepare_threshold"] = env.int("DB_PREPARE_THRESHOLD", default=2) or
 
 #: Wake-ups, rate buckets and the cache. Losing its data costs delay, never mail.
 REDIS_URL = env.str("REDIS_URL")
+if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+    raise ImproperlyConfigured("REDIS_URL: begin with redis://, rediss:// or unix://.")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -227,24 +255,27 @@ REST_FRAMEWORK = {
 
 # --- static files, media --------------------------------------------------------------------------
 
+#: Serve static files as they lie in the packages: no `collectstatic`, no caching for ever.
+_STATIC_FROM_SOURCE = env.flag("STATIC_FROM_SOURCE", default=DEBUG)
 STATIC_URL = "static/"
-STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+_static_root = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))()
+STATIC_ROOT = None if _STATIC_FROM_SOURCE else _static_root
 STATICFILES_DIRS = [BASE_DIR / "mailservice" / "static"]
 MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG
+        if _STATIC_FROM_SOURCE
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_USE_FINDERS = _STATIC_FROM_SOURCE
 
 # --- safety ---------------------------------------------------------------------------------------
 
 #: True behind TLS (directly or through a proxy): cookies and redirects then insist on it.
-HTTPS = env.bool("HTTPS", default=not DEBUG)
+HTTPS = env.flag("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
 SESSION_COOKIE_SECURE = HTTPS
@@ -252,11 +283,11 @@ CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = _at_least("HSTS_SECONDS", 31_536_000 if HTTPS else 0, 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
-if env.bool("BEHIND_PROXY", default=False):
+if env.flag("BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "SAMEORIGIN"
+X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 # What the admin theme needs; API and previews set their own, stricter ones.
 CONTENT_SECURITY_POLICY = {
@@ -271,6 +302,8 @@ CONTENT_SECURITY_POLICY = {
 
 #: Title, colours and navigation of the admin.
 UNFOLD = console.UNFOLD
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 # --- logging --------------------------------------------------------------------------------------
 

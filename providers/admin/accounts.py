@@ -16,7 +16,7 @@ from mailservice.core.errors import DomainError
 from mailservice.core.presentation import moment
 from mailservice.core.secrets import DecryptionError
 from providers.adapters import SettingsError, UnknownKindError, check_connection
-from providers.admin.figures import Quota, quotas_of
+from providers.admin.figures import Quota, quotas_of, short_kind
 from providers.admin.forms import FORMS, ProviderForm
 from providers.models import Provider, ProviderKind
 from providers.ports import ConnectError, Reason
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
-_KIND_LABELS = {
-    ProviderKind.SMTP.value: "SMTP",
-    ProviderKind.INBOX.value: "Local inbox",
-    ProviderKind.SIMULATOR.value: "Simulator",
-}
 _KINDS = (
     (ProviderKind.SMTP, "SMTP account", "dns", "A mail server with host, port and login."),
     (
@@ -238,7 +233,7 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
     @display(description="Kind", label={"smtp": "info", "inbox": "success", "simulator": "warning"})
     def kind_label(self, provider: Provider) -> tuple[str, str]:
         """Return the kind, short."""
-        return provider.kind, _KIND_LABELS.get(provider.kind, provider.kind)
+        return provider.kind, short_kind(provider.kind)
 
     @display(description="Active", boolean=True)
     def active(self, provider: Provider) -> bool:

@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from providers.models import ProviderKind
 from providers.quotas import windows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from providers.models import Provider, ProviderUsage
 
 _HIGH_PERCENT = 80
+_SHORT_KINDS: Mapping[str, str] = {
+    ProviderKind.SMTP.value: "SMTP",
+    ProviderKind.INBOX.value: "Local inbox",
+    ProviderKind.SIMULATOR.value: "Simulator",
+}
+
+
+def short_kind(kind: str) -> str:
+    """Return the name of a kind of account where room is short."""
+    return _SHORT_KINDS.get(kind, kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,11 @@ class ProviderForm(forms.ModelForm[Provider]):
         model = Provider
         fields = ("owner", "name", *_COLUMNS)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "owner" in self.fields:
+            self.fields["owner"].empty_label = "Everybody"  # type: ignore[attr-defined] # a choice of users
+
     def own_settings(self) -> dict[str, Any]:
         """Return the settings that the form's own fields say."""
         return {}

@@ -39,6 +39,11 @@ class TemplateForm(forms.ModelForm[Template]):
         model = Template
         fields = ("slug", "owner", "description")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "owner" in self.fields:
+            self.fields["owner"].empty_label = "Everybody"  # type: ignore[attr-defined] # a choice of users
+
     def clean(self) -> dict[str, Any]:
         """Ask the service for every fault."""
         data = super().clean() or self.cleaned_data

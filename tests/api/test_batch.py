@@ -24,7 +24,10 @@ def test_good_items_are_accepted_beside_bad_ones_in_order(api: Api):
     assert list(second["error"]["details"]) == ["to"]
     assert list(third["error"]["details"]) == [""]
     addresses = {str(row.pk): row.addresses for row in Message.objects.all()}
-    assert addresses == {first["email_id"]: ["a@example.net"], fourth["email_id"]: ["b@example.net"]}
+    assert addresses == {
+        first["email_id"]: ["a@example.net"],
+        fourth["email_id"]: ["b@example.net"],
+    }
     assert {str(row.group_id) for row in Message.objects.all()} == {body["batch_id"]}
     assert len(api.get(f"/emails?batch_id={body['batch_id']}").json()["results"]) == 2
 
@@ -73,7 +76,11 @@ def test_a_test_key_marks_the_whole_batch(user):
         ({"messages": [mail()] * 1001}, "messages"),
         ({"messages": [mail(to=["a@example.net"] * 100)] * 101}, "messages"),
         (
-            {"subject": "s", "text": "t", "recipients": [{"to": "a@b.example", "cc": ["c@b.example"] * 11}] * 1000},
+            {
+                "subject": "s",
+                "text": "t",
+                "recipients": [{"to": "a@b.example", "cc": ["c@b.example"] * 11}] * 1000,
+            },
             "recipients",
         ),
     ],

@@ -86,9 +86,7 @@ def test_a_bulk_change_moves_what_it_can_and_names_the_rest(api: Api, other: Api
     first, second, foreign = send(api), send(api), send(other)
     api.post(f"/emails/{second}/cancel")
     unknown = str(uuid4())
-    body = api.post(
-        "/emails/cancel", {"ids": [first, second, foreign, unknown, "x", first]}
-    ).json()
+    body = api.post("/emails/cancel", {"ids": [first, second, foreign, unknown, "x", first]}).json()
     assert body == {
         "message": "1 of 5 emails are cancelled.",
         "changed": [first],

@@ -213,9 +213,7 @@ def test_inline_attachments_are_stored_once_and_listed(api: Api):
 
 def test_a_blocked_type_of_file_is_refused(api: Api):
     content = base64.b64encode(b"MZ").decode()
-    response = api.post(
-        "/emails", mail(attachments=[{"filename": "run.exe", "content": content}])
-    )
+    response = api.post("/emails", mail(attachments=[{"filename": "run.exe", "content": content}]))
     assert response.json()["details"]["attachments[0].filename"][0]["code"] == "blocked_type"
 
 
@@ -262,10 +260,15 @@ def test_the_longest_columns_hold_what_intake_lets_through(api: Api):
 
 def test_accepting_takes_few_statements(api: Api):
     api.post("/emails", mail())
-    with CaptureQueriesContext(connection, ) as captured:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
         assert api.post("/emails", mail()).status_code == 202
     inserts = [query["sql"].split()[:3] for query in captured if query["sql"].startswith("INSERT")]
-    assert inserts == [["INSERT", "INTO", "delivery_content"], ["INSERT", "INTO", "delivery_message"]]
+    assert inserts == [
+        ["INSERT", "INTO", "delivery_content"],
+        ["INSERT", "INTO", "delivery_message"],
+    ]
     # The rest is the test's own transaction: a savepoint and its release.
     assert len(captured) <= 4
 

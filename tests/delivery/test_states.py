@@ -21,8 +21,9 @@ def reachable(start: Status, *, without: Status | None = None) -> set[Status]:
     found: set[Status] = set()
     edge = {start}
     while edge:
-        edge = {target for state in edge for target in TRANSITIONS[state]} - found - {without}
-        found |= edge  # type: ignore[arg-type]  # `without` may be None, and then takes nothing away
+        targets = {target for state in edge for target in TRANSITIONS[state]}
+        edge = {target for target in targets - found if target is not without}
+        found |= edge
     return found
 
 

@@ -29,7 +29,7 @@ sys.stdin.read()
 """
 LOCAL = [
     "DATABASE_URL",
-    "DEBUG",
+    "STATIC_FROM_SOURCE",
     "ENCRYPTION_KEYS",
     "HTTPS",
     "PUBLIC_URL",
@@ -180,7 +180,7 @@ def test_named_servers_are_not_started(home: Path, tmp_path: Path) -> None:
         found = variables(client)
         assert "DATABASE_URL" in found
         assert "REDIS_URL" not in found
-        assert "DEBUG" not in found
+        assert "STATIC_FROM_SOURCE" not in found
 
 
 def test_secrets_are_kept_and_private(home: Path) -> None:

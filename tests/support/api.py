@@ -26,8 +26,12 @@ class Api:
     def send(
         self, method: str, path: str, data: Any = None, *, key: str | None = None, **extra: Any
     ) -> HttpResponse:
-        headers = self.headers | ({"Idempotency-Key": key} if key else {}) | extra.pop("headers", {})
-        body = data if isinstance(data, bytes | str) else b"" if data is None else orjson.dumps(data)
+        headers = (
+            self.headers | ({"Idempotency-Key": key} if key else {}) | extra.pop("headers", {})
+        )
+        body = (
+            data if isinstance(data, bytes | str) else b"" if data is None else orjson.dumps(data)
+        )
         return self.client.generic(
             method,
             self.prefix + path,

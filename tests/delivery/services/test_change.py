@@ -41,7 +41,7 @@ def events(message: Message) -> list[tuple[str, str]]:
 
 
 def row(message: Message) -> dict[str, Any]:
-    return Message.objects.filter(pk=message.pk).values().get()
+    return dict(Message.objects.filter(pk=message.pk).values().get())
 
 
 def reschedule(*, ids: Any, actor: str, send_at: datetime | None = None) -> Change:
@@ -263,7 +263,7 @@ def test_another_users_sequence_of_the_same_name_is_left_alone(user: User) -> No
     assert turns(*theirs) == [True, False]
 
 
-def marks() -> set[bytes]:
+def marks() -> set[object]:
     return set(redis_client().keys("wake:*"))
 
 
