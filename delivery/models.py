@@ -8,6 +8,8 @@ while referred to (their services see to it), and attempts and events outlive pu
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -16,6 +18,7 @@ from django.db.models import F, Q
 
 from accounts.models import ApiKey, User
 from delivery.querysets import MessageQuerySet
+from delivery.retries import RetryPolicy
 from delivery.states import UNFINISHED, EventKind, Lane, Status
 from mailservice.core.ids import uuid7
 from providers.models import Provider
@@ -63,6 +66,16 @@ class EmailType(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """Return the type's patience as plain data."""
+        return RetryPolicy(
+            first=timedelta(seconds=self.retry_first_seconds),
+            maximum=timedelta(seconds=self.retry_max_seconds),
+            give_up_after=timedelta(seconds=self.retry_give_up_seconds),
+            max_attempts=self.max_attempts,
+        )
 
 
 class Content(models.Model):

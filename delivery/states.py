@@ -59,7 +59,8 @@ RETRIABLE = frozenset(
     }
 )
 
-#: Every move there is, by the state it leaves.
+#: Every move there is, by the state it leaves. The database refuses any other: the same table
+#: stands in the first migration as a trigger.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.SCHEDULED: frozenset({Status.QUEUED, Status.HELD, Status.CANCELLED, Status.EXPIRED}),
     Status.QUEUED: frozenset(
@@ -100,11 +101,6 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.EXPIRED: frozenset({Status.QUEUED}),
     Status.SUPPRESSED: frozenset({Status.QUEUED}),
 }
-
-
-def sources(target: Status) -> list[str]:
-    """Return the states from which `target` can be reached: the guard of an UPDATE to it."""
-    return sorted(state.value for state, targets in TRANSITIONS.items() if target in targets)
 
 
 class Lane(models.IntegerChoices):

@@ -96,6 +96,11 @@ class Provider(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def has_limits(self) -> bool:
+        """True if mails must be reserved before they are sent."""
+        return self.hourly_limit is not None or self.daily_limit is not None
+
 
 class ProviderUsage(models.Model):
     """How much of its quotas an account has used: one row each, changed by guarded statements only.

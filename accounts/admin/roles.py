@@ -35,9 +35,9 @@ class RoleAdmin(DjangoGroupAdmin, ConsoleAdmin[Group]):  # type: ignore[misc]
     ) -> Any:
         """Choose permissions by typing."""
         kwargs["widget"] = widget = UnfoldAdminSelect2MultipleWidget()
-        classes = widget.attrs["class"]
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
-        widget.attrs["class"] = classes  # the theme replaces them
+        field.widget.attrs["class"] = widget.attrs["class"]  # the theme puts its own there
+        field.help_text = ""
         return field
 
     @display(description="Permissions", ordering="permission_count")

@@ -74,9 +74,9 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
     ) -> Any:
         """Choose roles by typing."""
         kwargs["widget"] = widget = UnfoldAdminSelect2MultipleWidget()
-        classes = widget.attrs["class"]
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
-        widget.attrs["class"] = classes  # the theme replaces them
+        field.widget.attrs["class"] = widget.attrs["class"]  # the theme puts its own there
+        field.help_text = ""
         return field
 
     def get_queryset(self, request: HttpRequest) -> Any:

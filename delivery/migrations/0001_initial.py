@@ -9,6 +9,34 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+# Every move there is (delivery.states.TRANSITIONS; a test compares the two): the database refuses any
+# other, whoever asks. The condition is evaluated inline; the function runs only to refuse.
+TRANSITION_GUARD = """
+CREATE FUNCTION delivery_refuse_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'message % cannot move from % to %', OLD.id, OLD.status, NEW.status
+        USING ERRCODE = 'check_violation';
+END $$;
+CREATE TRIGGER delivery_message_transition BEFORE UPDATE OF status ON delivery_message
+    FOR EACH ROW WHEN (OLD.status <> NEW.status AND (OLD.status || '>' || NEW.status) <> ALL (ARRAY[
+        'bounced>queued', 'cancelled>queued', 'delivered>complained', 'expired>queued',
+        'failed>queued', 'held>cancelled', 'held>expired', 'held>queued', 'held>scheduled',
+        'queued>cancelled', 'queued>expired', 'queued>held', 'queued>scheduled',
+        'queued>sending', 'retry>cancelled', 'retry>expired', 'retry>held', 'retry>queued',
+        'retry>scheduled', 'scheduled>cancelled', 'scheduled>expired', 'scheduled>held',
+        'scheduled>queued', 'sending>bounced', 'sending>expired', 'sending>failed',
+        'sending>queued', 'sending>retry', 'sending>sent', 'sending>suppressed',
+        'sending>unknown', 'sent>bounced', 'sent>complained', 'sent>delivered',
+        'suppressed>queued', 'unknown>bounced', 'unknown>complained', 'unknown>delivered',
+        'unknown>failed', 'unknown>queued', 'unknown>sent'
+    ])) EXECUTE FUNCTION delivery_refuse_transition();
+"""
+NO_TRANSITION_GUARD = """
+DROP TRIGGER delivery_message_transition ON delivery_message;
+DROP FUNCTION delivery_refuse_transition();
+"""
+
+
 class Migration(migrations.Migration):
 
     initial = True
@@ -263,4 +291,5 @@ class Migration(migrations.Migration):
             model_name='message',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_id__isnull', False), ('status', 'sending')), models.Q(models.Q(('status', 'sending'), _negated=True), ('lease_id__isnull', True)), _connector='OR'), name='delivery_message_lease'),
         ),
+        migrations.RunSQL(TRANSITION_GUARD, NO_TRANSITION_GUARD),
     ]

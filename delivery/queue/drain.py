@@ -11,7 +11,7 @@ import logging
 import queue
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,27 +19,24 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from delivery.compose import CompiledContent, MailFields
 from delivery.dispatch import wake, wake_seen
 from delivery.email_types import email_types
-from delivery.models import EmailType, Suppression, UnknownPolicy
+from delivery.models import EmailType, UnknownPolicy
 from delivery.queue.claims import Claimed, LeaseHolder, claim, give_back
-from delivery.queue.outcomes import Step, after_attempt, unresolved
+from delivery.queue.outcomes import Step, after_attempt
+from delivery.queue.prepare import InHand, prepare, suppressed_among
 from delivery.queue.record import Ended, Recorder, Tried
 from delivery.queue.senders import Job
 from delivery.queue.sweep import promote_due
 from delivery.queue.test_mode import TEST_SENDERS
 from delivery.queue.warm import Warm, warm_kit
-from delivery.retries import RetryPolicy
 from delivery.states import EventKind, Lane, Status
-from mailservice.core.addresses import Address, normalized
-from mailservice.core.errors import DomainError
 from providers.ports import Outcome, Reason, Scope, SendResult
 from providers.quotas import Settlement, release, reserve
 from providers.routing import Decision, MessageFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from delivery.queue.accounts import Accounts
@@ -56,18 +53,8 @@ FAN_OUT_SECONDS = 0.2
 RECLAIM_SECONDS = 0.05
 #: An account with no quota known to reopen, or no account at all: look again after so long.
 NO_ACCOUNT_WAIT = timedelta(minutes=1)
-
-
-@dataclass(slots=True)
-class _InHand:
-    """A claimed message on its way through this drain."""
-
-    message: Claimed
-    content: CompiledContent
-    to_send: list[dict[str, str]]
-    attempts: list[Tried] = field(default_factory=list)
-    #: Accounts that refused it as accounts, so the next attempt goes elsewhere.
-    refused_by: frozenset[UUID] = frozenset()
+#: A message of unknown outcome whose type prefers twice to never is sent again after so long.
+UNKNOWN_WAIT = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
@@ -99,7 +86,7 @@ class Drain:
         self._contents = kit.contents
         self._recorder = Recorder(worker=worker)
         self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._in_hand: dict[UUID, _InHand] = {}
+        self._in_hand: dict[UUID, InHand] = {}
         self._ended: list[Ended] = []
         self._settlements: dict[UUID, Settlement] = {}
         self._next_claim = 0.0
@@ -259,56 +246,27 @@ class Drain:
     def _set_going(self, messages: Sequence[Claimed]) -> None:
         now = timezone.now()
         contents = self._contents.load({message.content_id for message in messages})
-        suppressed = _suppressed(messages)
-        ready: list[_InHand] = []
+        suppressed = suppressed_among(messages)
+        ready: list[InHand] = []
         for message in messages:
-            prepared = self._prepare(message, contents.get(message.content_id), suppressed, now)
-            if prepared is not None:
+            prepared = prepare(
+                message,
+                contents.get(message.content_id),
+                types=self._types,
+                suppressed=suppressed,
+                now=now,
+            )
+            if isinstance(prepared, InHand):
                 ready.append(prepared)
+            else:
+                self._ended.append(prepared)
         self._route(ready, now)
 
-    def _prepare(
-        self,
-        message: Claimed,
-        content: CompiledContent | DomainError | None,
-        suppressed: set[tuple[str, str]],
-        now: datetime,
-    ) -> _InHand | None:
-        """Return the message ready to route, or None after ending it."""
-        if message.expires_at is not None and message.expires_at <= now:
-            self._end_without_attempt(message, Step(Status.EXPIRED), EventKind.EXPIRED)
-            return None
-        if message.attempt > self._types[message.email_type].max_attempts:
-            error = "Given up: its workers kept vanishing."
-            self._end_without_attempt(message, Step(Status.FAILED, error), EventKind.FAILED)
-            return None
-        if content is None or isinstance(content, DomainError):
-            error = content.message if content else "Its content is gone."
-            self._end_without_attempt(message, Step(Status.FAILED, error), EventKind.FAILED)
-            return None
-        pending = unresolved(message.recipients)
-        to_send = [entry for entry in pending if not _is_suppressed(entry, message, suppressed)]
-        if len(to_send) < len(pending):
-            _mark_suppressed(message, suppressed)
-        if not to_send:
-            self._end_suppressed(message)
-            return None
-        return _InHand(message, content, to_send)
-
-    def _end_suppressed(self, message: Claimed) -> None:
-        served = any(entry.get("s") in {"sent", "delivered"} for entry in message.recipients)
-        status = Status.SENT if served else Status.SUPPRESSED
-        step = Step(status, "Every recipient is suppressed.", recipients=message.recipients)
-        self._end_without_attempt(message, step, EventKind.SUPPRESSED)
-
-    def _end_without_attempt(self, message: Claimed, step: Step, event: EventKind) -> None:
-        self._ended.append(Ended(message, step, event=event))
-
-    def _route(self, ready: Sequence[_InHand], now: datetime) -> None:
+    def _route(self, ready: Sequence[InHand], now: datetime) -> None:
         """Choose an account for each message, reserve its quota, and submit; spill what is left."""
         waiting = list(ready)
         while waiting:
-            chosen: dict[UUID, list[tuple[_InHand, Decision]]] = {}
+            chosen: dict[UUID, list[tuple[InHand, Decision]]] = {}
             for item in waiting:
                 decision = self._decide(item)
                 if decision.provider_id is None:
@@ -319,7 +277,7 @@ class Drain:
             for provider_id, group in chosen.items():
                 waiting += self._submit_group(provider_id, group, now)
 
-    def _decide(self, item: _InHand) -> Decision:
+    def _decide(self, item: InHand) -> Decision:
         message = item.message
         facts = MessageFacts(
             owner_id=message.owner_id,
@@ -331,8 +289,8 @@ class Drain:
         return self._accounts.snapshot().decide(facts)
 
     def _submit_group(
-        self, provider_id: UUID, group: list[tuple[_InHand, Decision]], now: datetime
-    ) -> list[_InHand]:
+        self, provider_id: UUID, group: list[tuple[InHand, Decision]], now: datetime
+    ) -> list[InHand]:
         """Submit what the account's quota allows; return the rest, to be routed again."""
         provider = self._accounts.provider(provider_id)
         if provider is None:
@@ -343,7 +301,7 @@ class Drain:
             if item.message.is_test:
                 self._submit(item, decision, None)
         granted = len(real)
-        if _has_limits(provider) and real:
+        if provider.has_limits and real:
             granted = reserve(
                 provider_id=provider_id,
                 time_zone=provider.time_zone,
@@ -357,7 +315,7 @@ class Drain:
             self._accounts.note_exhausted(provider_id)
         return [item for item, _ in real[granted:]]
 
-    def _submit(self, item: _InHand, decision: Decision, provider: Provider | None) -> None:
+    def _submit(self, item: InHand, decision: Decision, provider: Provider | None) -> None:
         message = item.message
         self._in_hand[message.id] = item
         senders = TEST_SENDERS if provider is None else self._accounts.senders(provider)
@@ -365,8 +323,8 @@ class Drain:
             Job(
                 message=message,
                 content=item.content,
-                fields=_fields(item),
-                recipients=tuple(dict.fromkeys(entry["a"] for entry in item.to_send)),
+                fields=item.fields,
+                recipients=item.addresses,
                 decision=decision,
                 number=message.attempt + len(item.attempts),
                 is_live=self._may_send,
@@ -377,10 +335,10 @@ class Drain:
     def _may_send(self) -> bool:
         return self._lease.is_live
 
-    def _defer(self, item: _InHand, decision: Decision, now: datetime) -> None:
+    def _defer(self, item: InHand, decision: Decision, now: datetime) -> None:
         """No account may take it now: wait for one, without this counting as an attempt."""
         message = item.message
-        policy = _policy(self._types[message.email_type])
+        policy = self._types[message.email_type].retry_policy
         due_at = max(decision.retry_at or now + NO_ACCOUNT_WAIT, now + timedelta(seconds=1))
         error = f"Waiting: {decision.reason}."
         step = Step(Status.RETRY, error, due_at=due_at)
@@ -432,12 +390,12 @@ class Drain:
                 Ended(job.message, self._after(item, job.result, now), item.attempts)
             )
 
-    def _after(self, item: _InHand, result: SendResult, now: datetime) -> Step:
+    def _after(self, item: InHand, result: SendResult, now: datetime) -> Step:
         email_type = self._types[item.message.email_type]
         step = after_attempt(
             item.message,
             result,
-            policy=_policy(email_type),
+            policy=email_type.retry_policy,
             now=now,
             jitter=random.random(),  # noqa: S311 - spreads retries, protects nothing
         )
@@ -445,7 +403,7 @@ class Drain:
             return Step(Status.UNKNOWN, step.error, due_at=now + UNKNOWN_WAIT)
         return step
 
-    def _try_elsewhere(self, item: _InHand, job: Job, now: datetime) -> None:
+    def _try_elsewhere(self, item: InHand, job: Job, now: datetime) -> None:
         """Take the next account, or wait for this one: it refused us, not the mail."""
         result = job.result
         provider_id = job.decision.provider_id
@@ -473,13 +431,9 @@ class Drain:
         self._settlements[provider_id] = Settlement(
             provider_id,
             provider.time_zone,
-            (held.settled if held else 0) + int(_has_limits(provider)),
+            (held.settled if held else 0) + int(provider.has_limits),
             (held.sent if held else 0) + sent,
         )
-
-
-#: A message of unknown outcome whose type prefers twice to never is sent again after so long.
-UNKNOWN_WAIT = timedelta(minutes=15)
 
 
 def drain_lane(
@@ -495,57 +449,5 @@ def drain_lane(
         return drain.run()
 
 
-def _policy(email_type: EmailType) -> RetryPolicy:
-    return RetryPolicy(
-        first=timedelta(seconds=email_type.retry_first_seconds),
-        maximum=timedelta(seconds=email_type.retry_max_seconds),
-        give_up_after=timedelta(seconds=email_type.retry_give_up_seconds),
-        max_attempts=email_type.max_attempts,
-    )
-
-
-def _has_limits(provider: Provider) -> bool:
-    return provider.hourly_limit is not None or provider.daily_limit is not None
-
-
 def _is_account_fault(result: SendResult) -> bool:
     return result.outcome is Outcome.NOT_ACCEPTED and result.scope is Scope.PROVIDER
-
-
-def _suppressed(messages: Iterable[Claimed]) -> set[tuple[str, str]]:
-    """Return the (address, email type or "") pairs among the messages' recipients to leave out."""
-    addresses = {address for message in messages for address in message.addresses}
-    return set(
-        Suppression.objects.filter(address__in=addresses).values_list("address", "email_type")
-    )
-
-
-def _is_suppressed(
-    entry: dict[str, str], message: Claimed, suppressed: set[tuple[str, str]]
-) -> bool:
-    if not suppressed:
-        return False
-    address = normalized(entry["a"])
-    return (address, "") in suppressed or (address, message.email_type) in suppressed
-
-
-def _mark_suppressed(message: Claimed, suppressed: set[tuple[str, str]]) -> None:
-    for entry in unresolved(message.recipients):
-        if _is_suppressed(entry, message, suppressed):
-            entry["s"] = Status.SUPPRESSED.value
-
-
-def _fields(item: _InHand) -> MailFields:
-    """Return what the composer fills in. Headers show all but suppressed recipients."""
-    shown: dict[str, list[Address]] = {"to": [], "cc": []}
-    for entry in item.message.recipients:
-        if entry["k"] in shown and entry.get("s") != Status.SUPPRESSED.value:
-            shown[entry["k"]].append(Address(entry["a"], entry.get("n", "")))
-    return MailFields(
-        message_id=item.message.id,
-        date=item.message.created_at,
-        to=tuple(shown["to"]),
-        cc=tuple(shown["cc"]),
-        context=item.message.context,
-        headers=item.message.headers,
-    )

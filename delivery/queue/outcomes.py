@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Recipient states that need no further attempt.
 RESOLVED = frozenset({"sent", "delivered", "bounced", "failed", "suppressed", "complained"})
+#: Recipient states that mean: the mail reached the provider.
+SERVED = frozenset({"sent", "delivered", "complained"})
 #: Reasons of a rejection that speak of the recipient, not of the mail.
 _RECIPIENT_REASONS = frozenset({Reason.BAD_RECIPIENT, Reason.MAILBOX})
 
@@ -82,7 +84,7 @@ def _uniform(
 
 def _mark_all(message: Claimed, step: Step) -> Step:
     """Where some recipients were served earlier, the end of the others does not undo that."""
-    served = any(entry.get("s") in {"sent", "delivered"} for entry in message.recipients)
+    served = any(entry.get("s") in SERVED for entry in message.recipients)
     if not served or step.status is Status.RETRY:
         return step
     marked = _mark(message, {}, default=(step.status.value, step.error))
@@ -108,7 +110,7 @@ def _mixed(
     if wait is not None:
         return Step(Status.RETRY, error=error, due_at=wait, recipients=marked)
     states = {entry.get("s") for entry in marked}
-    if states & {"sent", "delivered"}:
+    if states & SERVED:
         return Step(Status.SENT, error=error, recipients=marked)
     status = Status.BOUNCED if "bounced" in states else Status.FAILED
     return Step(status, error=error, recipients=marked)

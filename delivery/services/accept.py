@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from delivery.dispatch import wake_on_commit
@@ -23,6 +23,7 @@ from delivery.tables import CONTENT, CONTENT_ROWS, MESSAGE, MESSAGE_ROWS
 from mailservice.core.addresses import Address, normalized
 from mailservice.core.errors import DomainError, InvalidInputError
 from mailservice.core.ids import uuid7
+from mailservice.core.sql import to_json
 from providers.models import Provider
 from providers.routing import MessageFacts
 from providers.selectors import recent_snapshot
@@ -298,16 +299,23 @@ def _add_message(
     return Accepted(message_id, status, draft.now, row, prepared.content)
 
 
+# Both tables in one round trip; the reference between them is checked at the commit.
+_INSERT = (
+    f"WITH contents AS ({CONTENT_ROWS.insert_sql(CONTENT)}) {MESSAGE_ROWS.insert_sql(MESSAGE)}"
+)
+
+
 def _write(draft: _Draft) -> None:
     used = {row["content_id"] for row in draft.messages}
     # Within a caller's transaction no savepoint: a failure here ends that one too.
     with transaction.atomic(savepoint=False):
         _take_turns(draft.messages)
-        CONTENT_ROWS.insert(CONTENT, [row for row in draft.contents if row["id"] in used])
+        contents = [row for row in draft.contents if row["id"] in used]
+        with connection.cursor() as cursor:
+            cursor.execute(_INSERT, [to_json(contents), to_json(draft.messages)])
         for content_id, links in draft.links:
             if content_id in used:
                 link_attachments(content_id=content_id, links=links, now=draft.now)
-        MESSAGE_ROWS.insert(MESSAGE, draft.messages)
         wake_on_commit(
             Lane(row["lane"]) for row in draft.messages if row["status"] == Status.QUEUED.value
         )

@@ -12,12 +12,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from delivery.models import IdempotencyRecord
 from mailservice.core.errors import ConflictError, DomainError, InvalidInputError
-from mailservice.core.sql import advisory_key, try_lock_for_transaction
+from mailservice.core.sql import advisory_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,28 +75,51 @@ def once(
     rolls everything back, so the request may be repeated under the same key.
     Raises `KeyInFlightError`, `KeyReusedError`.
     """
-    with transaction.atomic():
-        if not try_lock_for_transaction(advisory_key("idem", api_key_id, key)):
+    arguments = (api_key_id, key, request_hash, produce)
+    try:
+        return _once(*arguments)
+    except _AnsweredMeanwhileError:
+        return _once(*arguments)
+
+
+class _AnsweredMeanwhileError(Exception):
+    """Another request with the key ended between our look for its answer and our lock."""
+
+
+# One round trip for both. The look may be older than the lock; the unique key tells in the end.
+_LOCK_AND_LOOK = """
+SELECT pg_try_advisory_xact_lock(%s), r.request_hash, r.status_code, r.body
+  FROM (SELECT 1) AS one
+  LEFT JOIN delivery_idempotencyrecord r ON r.api_key_id = %s AND r.key = %s
+"""
+
+_STORE = """
+INSERT INTO delivery_idempotencyrecord
+       (api_key_id, key, request_hash, status_code, body, created_at)
+VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (api_key_id, key) DO NOTHING
+"""
+
+
+def _once(api_key_id: UUID, key: str, request_hash: bytes, produce: Callable[[], Answer]) -> Answer:
+    with transaction.atomic(), connection.cursor() as cursor:
+        lock = advisory_key("idem", api_key_id, key)
+        cursor.execute(_LOCK_AND_LOOK, [lock, api_key_id, key])
+        is_locked, stored_hash, status_code, body = cursor.fetchone() or (False, None, 0, b"")
+        if stored_hash is not None:
+            if bytes(stored_hash) != request_hash:
+                raise KeyReusedError("This Idempotency-Key was used for a different request.")
+            return Answer(status_code, bytes(body), is_replay=True)
+        if not is_locked:
             raise KeyInFlightError(
                 "A request with this Idempotency-Key is in progress.",
                 details={"retry_after_seconds": 1},
             )
-        # A statement of its own: its snapshot must be younger than the lock.
-        record = IdempotencyRecord.objects.filter(api_key_id=api_key_id, key=key).first()
-        if record is not None:
-            if bytes(record.request_hash) != request_hash:
-                raise KeyReusedError("This Idempotency-Key was used for a different request.")
-            return Answer(record.status_code, bytes(record.body), is_replay=True)
         answer = produce()
         if answer.is_storable:
-            IdempotencyRecord.objects.create(
-                api_key_id=api_key_id,
-                key=key,
-                request_hash=request_hash,
-                status_code=answer.status_code,
-                body=answer.body,
-                created_at=timezone.now(),
-            )
+            row = [api_key_id, key, request_hash, answer.status_code, answer.body, timezone.now()]
+            cursor.execute(_STORE, row)
+            if not cursor.rowcount:
+                raise _AnsweredMeanwhileError
         return answer
 
 

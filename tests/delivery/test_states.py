@@ -1,7 +1,12 @@
 from __future__ import annotations
 
-import pytest
+from itertools import product
+from typing import TYPE_CHECKING
 
+import pytest
+from django.db import IntegrityError, transaction
+
+from delivery.models import Message
 from delivery.states import (
     FINISHED,
     RETRIABLE,
@@ -10,8 +15,12 @@ from delivery.states import (
     UNFINISHED,
     WAITING,
     Status,
-    sources,
 )
+from mailservice.core.ids import uuid7
+from tests.support.mail import force_status, queue
+
+if TYPE_CHECKING:
+    from accounts.models import User
 
 each = pytest.mark.parametrize("status", Status)
 
@@ -40,7 +49,8 @@ def test_no_state_moves_to_itself(status: Status) -> None:
 
 
 def test_only_a_queued_message_can_be_claimed() -> None:
-    assert sources(Status.SENDING) == ["queued"]
+    leaving = {state for state, targets in TRANSITIONS.items() if Status.SENDING in targets}
+    assert leaving == {Status.QUEUED}
 
 
 @pytest.mark.parametrize("status", sorted(FINISHED))
@@ -100,6 +110,19 @@ def test_news_after_the_end_never_moves_backwards() -> None:
     assert TRANSITIONS[Status.COMPLAINED] == frozenset()
 
 
-def test_sources_name_the_guard_of_an_update() -> None:
-    assert sources(Status.CANCELLED) == ["held", "queued", "retry", "scheduled"]
-    assert sources(Status.DELIVERED) == ["sent", "unknown"]
+@pytest.mark.django_db
+def test_the_database_allows_the_moves_of_the_table_and_no_other(user: User) -> None:
+    message = queue(user)
+    lease_id = uuid7()
+    allowed = set()
+    for start, target in product(Status, Status):
+        force_status(message, start, lease_id=lease_id if start is Status.SENDING else None)
+        to_lease = lease_id if target is Status.SENDING else None
+        try:
+            with transaction.atomic():
+                Message.objects.filter(pk=message.pk).update(status=target, lease_id=to_lease)
+        except IntegrityError:
+            continue
+        allowed.add((start, target))
+    expected = {(start, target) for start in Status for target in TRANSITIONS[start]}
+    assert allowed == expected | {(status, status) for status in Status}

@@ -15,7 +15,7 @@ from delivery.states import RETRIABLE, STOPPABLE, Status
 from mailservice.core.broker import redis_client
 from mailservice.core.errors import InvalidInputError
 from mailservice.core.ids import uuid7
-from tests.support.mail import queue
+from tests.support.mail import force_status, queue
 
 pytestmark = pytest.mark.django_db
 
@@ -31,8 +31,7 @@ def message_in(user: User, status: Status, **fields: Any) -> Message:
         now = timezone.now()
         lease = Lease.objects.create(worker="w", lane=1, started_at=now, expires_at=now + LATER)
         lease_id = lease.pk
-    Message.objects.filter(pk=message.pk).update(status=status, lease_id=lease_id, **fields)
-    message.refresh_from_db()
+    force_status(message, status, lease_id=lease_id, **fields)
     return message
 
 
