@@ -127,7 +127,7 @@ def _queue(count: int) -> None:
     from accounts.models import User
     from bench.compose import TEXT, context, html
     from delivery.intake import Limits, parse_batch
-    from delivery.services.accept import Sender, queue_messages
+    from delivery.services.accept import Accepted, Sender, queue_messages
 
     sender = Sender(User.objects.values_list("pk", flat=True)[0])
     shared = {
@@ -145,11 +145,14 @@ def _queue(count: int) -> None:
         batch = parse_batch(
             {**shared, "recipients": recipients}, now=timezone.now(), limits=Limits(max_batch=CHUNK)
         )
-        queue_messages(
+        results = queue_messages(
             messages=[item.message for item in batch.items if item.message is not None],
             sender=sender,
             is_shared_content=True,
         )
+        refused = [result for result in results if not isinstance(result, Accepted)]
+        if refused:
+            raise SystemExit(f"Not accepted: {refused[0]}")
 
 
 def _drain(worker: int, database: int, count: int) -> dict[str, float]:

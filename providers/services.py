@@ -115,6 +115,22 @@ def delete_provider(provider_id: UUID) -> None:
         transaction.on_commit(forget_snapshot)
 
 
+def rotate_secrets() -> int:
+    """Encrypt all credentials under the newest key; return how many accounts have some.
+
+    One short transaction per account, so it can run beside everything else, twice, or be killed.
+    Raises `DecryptionError` for credentials that no configured key can read.
+    """
+    count = 0
+    for provider_id in Provider.objects.filter(secrets__isnull=False).values_list("pk", flat=True):
+        with transaction.atomic():
+            found = Provider.objects.select_for_update().filter(pk=provider_id)
+            for provider in found:
+                provider.save(update_fields=["secrets"])
+                count += 1
+    return count
+
+
 def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
     """Return everything wrong with an account about to be saved, as (field, code, message)."""
     faults = [*_name_faults(provider), *_sender_faults(provider), *_number_faults(provider)]

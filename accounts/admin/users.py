@@ -11,7 +11,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
-from accounts.admin.console import ConsoleAdmin
+from accounts.admin.console import ConsoleAdmin, signed_in
 from accounts.models import User
 from mailservice.core.presentation import moment
 
@@ -83,6 +83,12 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         """Bring the roles along."""
         return super().get_queryset(request).prefetch_related("groups")
 
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Leave administrators to administrators."""
+        if obj is not None and obj.is_superuser and not signed_in(request).is_superuser:
+            return False
+        return super().has_change_permission(request, obj)
+
     def has_delete_permission(self, _request: HttpRequest, _obj: User | None = None) -> bool:
         """Switch people off instead: their mail and keys keep their owner."""
         return False
@@ -135,8 +141,10 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         change: bool = False,  # noqa: FBT001, FBT002 - Django's signature
         **kwargs: Any,
     ) -> Any:
-        """Return the form; only an administrator may make another one."""
+        """Return the form; only an administrator gives people more rights."""
         form = super().get_form(request, obj, change=change, **kwargs)
-        if not getattr(request.user, "is_superuser", False) and "is_superuser" in form.base_fields:
-            form.base_fields["is_superuser"].disabled = True
+        if not signed_in(request).is_superuser:
+            for name in ("is_superuser", "is_staff", "groups"):
+                if name in form.base_fields:
+                    form.base_fields[name].disabled = True
         return form

@@ -1,0 +1,265 @@
+"""Provider accounts in the console: forms, credentials, tests, deletion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+
+from delivery.models import Message
+from mailservice.core.errors import InvalidInputError, NotFoundError
+from mailservice.core.ids import uuid7
+from providers.errors import ProviderInUseError
+from providers.models import InboxMail, Provider
+from providers.services import create_provider, delete_provider, update_provider
+from tests.admin.conftest import Post, add_attempt
+
+LIST = "/admin/providers/provider/"
+ADD = f"{LIST}add/?kind=smtp"
+
+
+def page(provider: Provider, name: str = "change") -> str:
+    return reverse(f"admin:providers_provider_{name}", args=[provider.pk])
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "Relay",
+        "owner": "",
+        "from_email": "",
+        "from_name": "",
+        "is_active": "on",
+        "host": "127.0.0.1",
+        "port": "9",
+        "security": "starttls",
+        "verify_certificate": "on",
+        "username": "mailer",
+        "password": "",
+        "timeout_seconds": "",
+        "hourly_limit": "",
+        "daily_limit": "100",
+        "time_zone": "Europe/Berlin",
+        "position": "100",
+        "max_connections": "10",
+        "max_messages_per_connection": "0",
+        **changes,
+    }
+
+
+def errors_of(answer: Any) -> dict[str, list[str]]:
+    return dict(answer.context["adminform"].form.errors)
+
+
+def test_a_new_account_is_saved_with_its_password_encrypted(root: Client) -> None:
+    answer = root.post(ADD, form(password="hunter2-secret"))
+    assert answer.status_code == 302
+    provider = Provider.objects.get()
+    assert provider.secrets == {"password": "hunter2-secret"}
+    assert provider.settings == {
+        "host": "127.0.0.1",
+        "port": 9,
+        "use_tls": True,
+        "use_ssl": False,
+        "verify_certificate": True,
+        "username": "mailer",
+    }
+    assert (provider.daily_limit, provider.hourly_limit) == (100, None)
+    assert LogEntry.objects.get().object_id == str(provider.pk)
+
+
+def test_an_empty_password_keeps_the_stored_one_and_is_never_shown(
+    root: Client, smtp: Provider
+) -> None:
+    html = root.get(page(smtp)).content.decode()
+    assert "hunter2-secret" not in html
+    assert "Leave empty to keep it." in html
+    assert root.post(page(smtp), form(host="mail.example.com")).status_code == 302
+    smtp.refresh_from_db()
+    assert smtp.settings["host"] == "mail.example.com"
+    assert smtp.secrets == {"password": "hunter2-secret"}
+
+
+def test_a_typed_password_replaces_the_stored_one(root: Client, smtp: Provider) -> None:
+    root.post(page(smtp), form(password="another"))
+    assert Provider.objects.get().secrets == {"password": "another"}
+
+
+def test_without_a_user_name_no_password_is_kept(root: Client, smtp: Provider) -> None:
+    root.post(page(smtp), form(username=""))
+    assert Provider.objects.get().secrets is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"host": "http://x/"}, "host"),
+        ({"port": "70000"}, "port"),
+        ({"password": ""}, "password"),
+        ({"password": "x", "username": ""}, "username"),
+        ({"password": "x", "daily_limit": "0"}, "daily_limit"),
+        ({"password": "x", "time_zone": "Mars/Olympus"}, "time_zone"),
+        ({"password": "x", "from_email": "nobody"}, "from_email"),
+        ({"password": "x", "from_name": "a\nb: c"}, "from_name"),
+        ({"password": "x", "name": " "}, "name"),
+    ],
+)
+def test_faults_stand_beside_their_field(root: Client, changes: dict[str, str], field: str) -> None:
+    answer = root.post(ADD, form(**changes))
+    assert answer.status_code == 200
+    assert field in errors_of(answer)
+    assert not Provider.objects.exists()
+
+
+def test_two_accounts_of_one_owner_do_not_share_a_name(root: Client, smtp: Provider) -> None:
+    answer = root.post(ADD, form(name=smtp.name, password="x"))
+    assert errors_of(answer)["name"] == ["Another account of this owner has this name."]
+
+
+def test_the_simulators_rules_are_checked(root: Client) -> None:
+    data = form(name="Drill", latency_ms="0", rules='[{"match": "*", "outcome": "maybe"}]')
+    answer = root.post(f"{LIST}add/?kind=simulator", data)
+    assert answer.status_code == 200
+    assert not Provider.objects.exists()
+    data["rules"] = '[{"match": "*", "outcome": "rejected"}]'
+    assert root.post(f"{LIST}add/?kind=simulator", data).status_code == 302
+    assert Provider.objects.get().settings["rules"] == [{"match": "*", "outcome": "rejected"}]
+
+
+def test_the_list_shows_quotas_and_needs_few_queries(
+    root: Client, inbox: Provider, smtp: Provider, django_assert_max_num_queries
+) -> None:
+    root.get(LIST)
+    with django_assert_max_num_queries(5) as captured:
+        html = root.get(LIST).content.decode()
+    assert "no limit" in html
+    assert not any(
+        '"providers_provider"."secrets"' in query["sql"] for query in captured.captured_queries
+    )
+
+
+def test_the_connection_is_tested_on_post_only_and_the_failure_told(
+    root: Client, smtp: Provider
+) -> None:
+    assert "Connection test" not in root.get(page(smtp, "test")).content.decode().split("<h2>")[1]
+    assert not LogEntry.objects.exists()
+    html = root.post(page(smtp, "test")).content.decode()
+    assert "No usable connection" in html
+    assert "hunter2-secret" not in html
+    assert LogEntry.objects.get().change_message == "Connection test failed."
+
+
+def test_the_inbox_passes_its_connection_test(root: Client, inbox: Provider) -> None:
+    assert "The inbox is open and holds 0 mails." in root.post(page(inbox, "test")).content.decode()
+
+
+def test_a_test_mail_is_queued_for_this_account_only(root: Client, inbox: Provider) -> None:
+    url = page(inbox, "send_test")
+    root.get(url)
+    assert not Message.objects.exists()
+    answer = root.post(url, {"recipient": "Someone@Example.com"})
+    message = Message.objects.get()
+    assert answer["Location"] == reverse("admin:delivery_message_change", args=[message.pk])
+    assert (message.pinned_provider_id, message.priority) == (inbox.pk, 1)
+    assert message.recipients[0]["a"] == "Someone@example.com"
+    assert LogEntry.objects.get().object_id == str(inbox.pk)
+
+
+def test_a_test_mail_needs_an_address(root: Client, inbox: Provider) -> None:
+    answer = root.post(page(inbox, "send_test"), {"recipient": "nobody"})
+    assert answer.status_code == 200
+    assert not Message.objects.exists()
+
+
+def test_an_unused_account_is_deleted_after_the_question(root: Client, smtp: Provider) -> None:
+    root.get(page(smtp, "delete"))
+    assert Provider.objects.exists()
+    assert root.post(page(smtp, "delete"))["Location"] == LIST
+    assert not Provider.objects.exists()
+
+
+def test_an_account_that_carried_mail_stays(root: Client, inbox: Provider, post: Post) -> None:
+    add_attempt(post(), inbox)
+    answer = root.post(page(inbox, "delete"), follow=True)
+    assert "it has carried mail" in answer.content.decode()
+    assert Provider.objects.exists()
+
+
+def test_an_account_with_mail_pinned_to_it_stays(inbox: Provider, post: Post) -> None:
+    post(provider_id=str(inbox.pk))
+    with pytest.raises(ProviderInUseError, match="mail is pinned to it"):
+        delete_provider(inbox.pk)
+
+
+def test_the_inbox_goes_with_its_account(inbox: Provider) -> None:
+    InboxMail.objects.create(
+        provider=inbox,
+        message_id=uuid7(),
+        sender="a@example.com",
+        data=b"",
+        size_bytes=0,
+        received_at=inbox.created_at,
+    )
+    delete_provider(inbox.pk)
+    assert not InboxMail.objects.exists()
+
+
+def test_who_may_only_look_neither_tests_nor_sends_nor_deletes(staff_with, smtp: Provider) -> None:
+    client = staff_with("providers.view_provider")
+    assert client.get(page(smtp)).status_code == 200
+    for name in ("test", "send_test", "delete"):
+        assert client.get(page(smtp, name)).status_code == 403
+        assert client.post(page(smtp, name)).status_code == 403
+    assert client.post(page(smtp), form()).status_code == 403
+    assert client.get(ADD).status_code == 403
+
+
+# --- services -------------------------------------------------------------------------------------
+
+
+def test_creation_names_every_fault(db: None) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        create_provider(
+            owner_id=None,
+            name="",
+            kind="smtp",
+            settings={"host": "", "use_tls": True, "use_ssl": True},
+            secrets={"password": "x"},
+            hourly_limit=0,
+            time_zone="Nowhere",
+        )
+    assert set(caught.value.details) == {
+        "name",
+        "hourly_limit",
+        "time_zone",
+        "settings.host",
+        "settings.use_ssl",
+        "settings.username",
+    }
+
+
+def test_an_unknown_kind_is_refused(db: None) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        create_provider(owner_id=None, name="x", kind="pigeon", settings={}, secrets={})
+    assert set(caught.value.details) == {"kind"}
+
+
+def test_a_change_leaves_the_rest_alone(smtp: Provider) -> None:
+    changed = update_provider(smtp.pk, daily_limit=5)
+    assert (changed.daily_limit, changed.name) == (5, "Relay")
+    assert Provider.objects.get().secrets == {"password": "hunter2-secret"}
+
+
+def test_a_refused_change_changes_nothing(smtp: Provider) -> None:
+    with pytest.raises(InvalidInputError):
+        update_provider(smtp.pk, name="Other", daily_limit=0)
+    assert Provider.objects.get().name == "Relay"
+
+
+def test_what_does_not_exist_cannot_be_changed_or_deleted(db: None) -> None:
+    with pytest.raises(NotFoundError):
+        update_provider(uuid7(), name="x")
+    with pytest.raises(NotFoundError):
+        delete_provider(uuid7())
