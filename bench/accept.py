@@ -3,10 +3,10 @@
     .venv/bin/python -m bench.accept [--count 5000] [--connections 16] [--rounds 3] [--template]
 
 Starts gunicorn with our configuration on the bench's own durable servers. Each single request is a
-mail of about 6 KB to another recipient with an `Idempotency-Key`, over a kept connection; a batch is
-one content with 1,000 recipients and their contexts. With `--template` single mails are templates
-with ten variables and a ten-item loop too. CPU is that of gunicorn and of the database server; the
-client's, which runs on the same cores, comes beside it. Prints JSON lines and medians.
+mail of about 6 KB to another recipient with an `Idempotency-Key`, over a kept connection; a batch
+is one content with 1,000 recipients and their contexts. With `--template`, single mails too are
+templates with ten variables and a ten-item loop. CPU is that of gunicorn and of the database
+server; the client's, which runs on the same cores, stands beside it. Prints JSON lines and medians.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _Client:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, count: int, path: str, body: Callable[[int], bytes]) -> list[float]:
-        """Send `count` requests; return the seconds each took. Any other answer than 202 ends it."""
+        """Send `count` requests; return the seconds each took. Ends at any answer but 202."""
         numbers = iter(range(count))
         took: list[float] = []
         failures: list[str] = []

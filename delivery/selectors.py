@@ -160,7 +160,9 @@ def _with_contexts(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
 
 def message_summary(visible: MessageQuerySet, message_id: UUID) -> Mapping[str, Any] | None:
     """Return one message as lists show it, None if there is none among the visible ones."""
-    return visible.filter(pk=message_id).values(*SUMMARY_FIELDS, "context").first()
+    rows = visible.filter(pk=message_id).values(*SUMMARY_FIELDS, "context")
+    found: Mapping[str, Any] | None = rows.first()
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.admin.sites import NotRegistered
+from django.contrib.admin.exceptions import NotRegistered
 from django.utils import timezone
 from django_celery_beat.admin import ClockedScheduleAdmin as StockClockedScheduleAdmin
 from django_celery_beat.admin import CrontabScheduleAdmin as StockCrontabScheduleAdmin
@@ -56,18 +56,18 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context
 
 
-class _TaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):  # type: ignore[misc] # no types
+class _TaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
     """The registered tasks, in the theme's clothes."""
 
 
-class _PeriodicTaskForm(PeriodicTaskForm):  # type: ignore[misc] # the package has no types
+class _PeriodicTaskForm(PeriodicTaskForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = _TaskSelectWidget()
 
 
-class PeriodicTaskAdmin(StockPeriodicTaskAdmin, ConsoleAdmin[PeriodicTask]):  # type: ignore[misc]
+class PeriodicTaskAdmin(StockPeriodicTaskAdmin, ConsoleAdmin[PeriodicTask]):
     """What beat does, and when; changes take effect within seconds."""
 
     form = _PeriodicTaskForm
@@ -84,11 +84,11 @@ class ScheduleAdmin(ConsoleAdmin[Any]):
     """A schedule that tasks refer to."""
 
 
-class CrontabScheduleAdmin(StockCrontabScheduleAdmin, ConsoleAdmin[CrontabSchedule]):  # type: ignore[misc]
+class CrontabScheduleAdmin(StockCrontabScheduleAdmin, ConsoleAdmin[CrontabSchedule]):
     """A schedule in the manner of cron."""
 
 
-class ClockedScheduleAdmin(StockClockedScheduleAdmin, ConsoleAdmin[ClockedSchedule]):  # type: ignore[misc]
+class ClockedScheduleAdmin(StockClockedScheduleAdmin, ConsoleAdmin[ClockedSchedule]):
     """A moment at which a task runs once."""
 
 

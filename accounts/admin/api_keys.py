@@ -146,7 +146,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
             return None
         LogEntry.objects.log_actions(
             user_id=signed_in(request).pk,
-            queryset=[made.api_key],  # type: ignore[arg-type] # iterates over any collection
+            queryset=[made.api_key],
             action_flag=ADDITION,
             change_message=f"Created with {', '.join(made.api_key.scopes)}.",
             single_object=True,

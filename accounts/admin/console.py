@@ -103,7 +103,7 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
         **context: Any,
     ) -> TemplateResponse:
         """Return one of our own pages in the console's frame; nobody but the reader may keep it."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         response = TemplateResponse(
             request,
             template,
@@ -141,7 +141,7 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
 
     def get_or_404(self, request: HttpRequest, object_id: str) -> ModelT:
         """Return the object of a page. Raises `Http404` and `PermissionDenied`."""
-        obj = self.get_object(request, unquote(str(object_id)))
+        obj: ModelT | None = self.get_object(request, unquote(str(object_id)))
         if obj is None:
             raise Http404(f"There is no such {self.opts.verbose_name}.")
         if not self.has_view_permission(request, obj):
@@ -168,7 +168,7 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
         if concerned:
             LogEntry.objects.log_actions(
                 user_id=signed_in(request).pk,
-                queryset=concerned,  # type: ignore[arg-type] # iterates over any collection
+                queryset=concerned,
                 action_flag=DELETION if is_deletion else CHANGE,
                 change_message=text,
                 single_object=False,
@@ -202,7 +202,8 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
             "console_links": self.list_links(request),
             **(extra_context or {}),
         }
-        return super().changelist_view(request, context)
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
 
     def list_links(self, _request: HttpRequest) -> list[Link]:
         """Return the buttons in the head of the list."""

@@ -83,7 +83,7 @@ class KeysetChangeList(ChangeList):
             self.newer_url = self.get_query_string({AFTER_VAR: rows[0].pk}, remove)
         if before is not None or after is not None:
             self.first_url = self.get_query_string(remove=remove)
-        self.result_list = rows  # type: ignore[assignment] # the templates iterate over it
+        self.result_list = rows
         self.result_count = self.full_result_count = len(rows)
         self.show_full_result_count = False
         self.show_admin_actions = True

@@ -31,11 +31,13 @@ class RoleAdmin(DjangoGroupAdmin, ConsoleAdmin[Group]):  # type: ignore[misc]
         return super().get_queryset(request).annotate(permission_count=Count("permissions"))
 
     def formfield_for_manytomany(
-        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
+        self, db_field: ManyToManyField[Any, Any], request: HttpRequest | None = None, **kwargs: Any
     ) -> Any:
         """Choose permissions by typing."""
         kwargs["widget"] = widget = UnfoldAdminSelect2MultipleWidget()
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is None:
+            return None
         field.widget.attrs["class"] = widget.attrs["class"]  # the theme puts its own there
         field.help_text = ""
         return field

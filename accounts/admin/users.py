@@ -75,6 +75,8 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         """Choose roles by typing."""
         kwargs["widget"] = widget = UnfoldAdminSelect2MultipleWidget()
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is None:
+            return None
         field.widget.attrs["class"] = widget.attrs["class"]  # the theme puts its own there
         field.help_text = ""
         return field

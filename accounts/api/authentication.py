@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 
+from accounts.models import ApiKey
 from accounts.services import authenticate_key
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from rest_framework.request import Request
 
-    from accounts.models import ApiKey, User
+    from accounts.models import User
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -39,9 +40,16 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 def presented_key(request: HttpRequest) -> str | None:
     """Return the key a request carries, or None if it carries none."""
-    header = request.META.get("HTTP_AUTHORIZATION", "")
+    header: str = request.META.get("HTTP_AUTHORIZATION", "")
     scheme, _, credentials = header.partition(" ")
     if scheme.lower() in {"bearer", "token"}:
         return credentials.strip()
-    key: str | None = request.META.get("HTTP_X_API_KEY")
-    return key.strip() if key is not None else None
+    key = request.META.get("HTTP_X_API_KEY")
+    return str(key).strip() if key is not None else None
+
+
+def key_of(request: Request) -> ApiKey:
+    """Return the key that let a request in. Raises `NotAuthenticated` if none did."""
+    if not isinstance(request.auth, ApiKey):
+        raise NotAuthenticated
+    return request.auth

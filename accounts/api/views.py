@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.authentication import key_of
 from accounts.api.permissions import HasKey
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ class Me(APIView):
 
     def get(self, request: Request) -> Response:
         """Describe the key; any key may ask."""
-        key = request.auth
+        key = key_of(request)
         return Response(
             {
-                "user": {"id": request.user.pk, "email": request.user.email},
+                "user": {"id": key.user_id, "email": key.user.email},
                 "key": {
                     "name": key.name,
                     "prefix": key.prefix,

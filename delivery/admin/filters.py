@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Q
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
 
@@ -75,8 +76,13 @@ class StatusFilter(DropdownFilter):
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
         """Return what is in the state."""
         value = self.value()
+        # What is on its way holds a lease: found by the leases' index, the rest by that of states.
+        sending = Q(status=Status.SENDING, lease_id__isnull=False)
         if value == OPEN:
-            return queryset.filter(status__in=sorted(UNFINISHED))
+            waiting = Q(status__in=sorted(UNFINISHED - {Status.SENDING}))
+            return queryset.filter(waiting | sending)
+        if value == Status.SENDING:
+            return queryset.filter(sending)
         return queryset.filter(status=value) if value in Status.values else queryset
 
 

@@ -152,14 +152,14 @@ def _links(model_admin: MessageAdmin, request: HttpRequest, message: Message) ->
 
 
 def _provider_url(request: HttpRequest, provider: Provider | None) -> str:
-    if provider is None or not request.user.has_perm("providers.view_provider"):  # type: ignore[union-attr]
+    if provider is None or not request.user.has_perm("providers.view_provider"):
         return ""
     return reverse("admin:providers_provider_change", args=[provider.pk])
 
 
 def _inbox_url(request: HttpRequest, message: Message) -> str:
     """Return where the mail lies in the local inbox, if it does."""
-    if message.provider is None or not request.user.has_perm("providers.view_inboxmail"):  # type: ignore[union-attr]
+    if message.provider_id is None or not request.user.has_perm("providers.view_inboxmail"):
         return ""
     mail_id = (
         InboxMail.objects.filter(provider_id=message.provider_id, message_id=message.pk)

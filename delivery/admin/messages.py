@@ -131,7 +131,8 @@ class MessageAdmin(KeysetAdmin[Message]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """Read only what the list shows."""
-        return super().get_queryset(request).select_related("content", "provider").only(*_COLUMNS)
+        found: QuerySet[Message] = super().get_queryset(request)
+        return found.select_related("content", "provider").only(*_COLUMNS)
 
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[Message], search_term: str

@@ -19,6 +19,8 @@ from providers.admin.accounts import ProviderAdmin
 from providers.models import Provider
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.http import HttpRequest, HttpResponse
 
 
@@ -53,7 +55,7 @@ class SendingProviderAdmin(ProviderAdmin):
         links = super().form_links(request, object_id)
         if links:
             links.append(Link("Send test mail", self.url("send_test", object_id), "send"))
-        if object_id and request.user.has_perm("delivery.view_message"):  # type: ignore[union-attr]
+        if object_id and request.user.has_perm("delivery.view_message"):
             listing = reverse(f"{self.admin_site.name}:delivery_message_changelist")
             links.append(Link("Messages", f"{listing}?provider={object_id}", "mail"))
         return links
@@ -86,7 +88,7 @@ class SendingProviderAdmin(ProviderAdmin):
         return self.confirm(request, confirmation, obj=provider)
 
 
-def _queue_test_mail(provider: Provider, user_id: object, recipient: str) -> object:
+def _queue_test_mail(provider: Provider, user_id: UUID, recipient: str) -> UUID:
     at = timezone.now().strftime("%d %B %Y, %H:%M:%S %Z")
     text = (
         f"This is a test mail of the provider “{provider.name}”, sent on {at}.\n\n"
@@ -103,7 +105,7 @@ def _queue_test_mail(provider: Provider, user_id: object, recipient: str) -> obj
     )
     # An account of somebody else is used on its owner's behalf.
     owner_id = provider.owner_id or user_id
-    return queue_message(message=message, sender=Sender(owner_id)).message_id  # type: ignore[arg-type]
+    return queue_message(message=message, sender=Sender(owner_id)).message_id
 
 
 admin.site.unregister(Provider)

@@ -11,6 +11,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.authentication import key_of
 from accounts.scopes import Scope
 from delivery.api import presenters
 from delivery.api.links import is_valid
@@ -46,7 +47,7 @@ class Attachments(APIView):
     def post(self, request: Request, *, prepared: AttachmentInput) -> Response:
         """Keep the file for a month."""
         item = upload(
-            owner_id=request.user.pk,
+            owner_id=key_of(request).user_id,
             filename=prepared.filename,
             content_type=prepared.content_type,
             data=prepared.content or b"",
@@ -83,12 +84,14 @@ class Attachment(APIView):
     def get(self, request: Request, attachment_id: str) -> Response:
         """Describe an own upload, with a link to its bytes."""
         wanted = require_uuid(attachment_id, "attachment")
-        return Response(presenters.upload(upload_for(owner_id=request.user.pk, upload_id=wanted)))
+        return Response(
+            presenters.upload(upload_for(owner_id=key_of(request).user_id, upload_id=wanted))
+        )
 
     def delete(self, request: Request, attachment_id: str) -> Response:
         """Forget an own upload; messages that have it keep it."""
         wanted = require_uuid(attachment_id, "attachment")
-        delete_upload(owner_id=request.user.pk, upload_id=wanted)
+        delete_upload(owner_id=key_of(request).user_id, upload_id=wanted)
         return Response(status=204)
 
 

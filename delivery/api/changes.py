@@ -8,6 +8,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.authentication import key_of
 from accounts.scopes import Scope
 from delivery.api import presenters
 from delivery.api.emails import find
@@ -48,7 +49,7 @@ class ChangeEmail(APIView):
     def post(self, request: Request, verb: str, message_id: str) -> Response:
         """Do it, or answer 409 with the status that does not allow it."""
         found: UUID = find(request, message_id)["id"]
-        move = _move(verb, json_body(request), request.auth)
+        move = _move(verb, json_body(request), key_of(request))
         change.require_changed(move([found]), found, DONE[verb])
         body = {"message": f"The email is {DONE[verb]}."}
         return Response(body | presenters.summary(find(request, message_id)))
@@ -66,9 +67,9 @@ class ChangeEmails(APIView):
         """
         data = dict(json_body(request))
         given = _ids(data.pop("ids", None))
-        move = _move(verb, data, request.auth)
+        move = _move(verb, data, key_of(request))
         wanted = {found for text in given if (found := uuid_or_none(text))}
-        visible = Message.objects.visible_to(request.auth).filter(pk__in=wanted)
+        visible = Message.objects.visible_to(key_of(request)).filter(pk__in=wanted)
         done = move(list(visible.values_list("pk", flat=True)))
         changed = set(done.changed)
         statuses: Mapping[Any, str] = done.refused

@@ -10,6 +10,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.authentication import key_of
 from accounts.scopes import Scope
 from delivery.api import presenters
 from delivery.api.filters import read_criteria, read_page
@@ -63,7 +64,7 @@ class Emails(APIView):
 
     def post(self, request: Request, *, prepared: MessageInput) -> Response:
         """Accept a message."""
-        accepted = queue_message(message=prepared, sender=sender_of(request.auth))
+        accepted = queue_message(message=prepared, sender=sender_of(key_of(request)))
         row = presenters.accepted_row(accepted)
         body = {"message": _sentence(accepted), **presenters.summary(row)}
         return Response(body, status=202)
@@ -95,7 +96,7 @@ class EmailBatch(APIView):
         given = [item for item in prepared.items if item.message is not None]
         outcomes = queue_messages(
             messages=[item.message for item in given if item.message is not None],
-            sender=sender_of(request.auth),
+            sender=sender_of(key_of(request)),
             group_id=batch_id,
             is_shared_content=prepared.is_shared_content,
         )
@@ -159,7 +160,7 @@ class Email(APIView):
 def find(request: Request, message_id: str) -> Mapping[str, Any]:
     """Return the message's row. Raises `NotFoundError`, also for somebody else's message."""
     wanted: UUID = require_uuid(message_id, "email")
-    row = message_summary(Message.objects.visible_to(request.auth), wanted)
+    row = message_summary(Message.objects.visible_to(key_of(request)), wanted)
     if row is None:
         raise NotFoundError("There is no such email.")
     return row
@@ -168,7 +169,7 @@ def find(request: Request, message_id: str) -> Mapping[str, Any]:
 def _list(request: Request, criteria: Criteria) -> Response:
     after, limit = read_page(request.query_params)
     page = message_page(
-        Message.objects.visible_to(request.auth), criteria, after=after, limit=limit
+        Message.objects.visible_to(key_of(request)), criteria, after=after, limit=limit
     )
     cursor = encode_cursor(page.next_after) if page.next_after is not None else None
     return Response(page_body([presenters.summary(row) for row in page.rows], cursor))

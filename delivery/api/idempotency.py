@@ -10,6 +10,7 @@ import orjson
 from django.conf import settings
 from django.http import HttpResponse
 
+from accounts.api.authentication import key_of
 from delivery.services.idempotency import Answer, check_key, once
 from mailservice.core.errors import DomainError
 from mailservice.core.rest import dump_json
@@ -74,7 +75,7 @@ def _answer(post: Any, prepare: Any, request: Request, arguments: dict[str, Any]
     if key is None:
         return produce()
     return once(
-        api_key_id=request.auth.pk, key=key, request_hash=request_hash(request), produce=produce
+        api_key_id=key_of(request).pk, key=key, request_hash=request_hash(request), produce=produce
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -116,7 +116,14 @@ def _once(api_key_id: UUID, key: str, request_hash: bytes, produce: Callable[[],
             )
         answer = produce()
         if answer.is_storable:
-            row = [api_key_id, key, request_hash, answer.status_code, answer.body, timezone.now()]
+            row: list[Any] = [
+                api_key_id,
+                key,
+                request_hash,
+                answer.status_code,
+                answer.body,
+                timezone.now(),
+            ]
             cursor.execute(_STORE, row)
             if not cursor.rowcount:
                 raise _AnsweredMeanwhileError

@@ -97,7 +97,8 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
             return self.page(
                 request, "console/provider_kinds.html", title="New provider", kinds=_KINDS
             )
-        return super().add_view(request, form_url, extra_context)
+        response: HttpResponse = super().add_view(request, form_url, extra_context)
+        return response
 
     def get_form(
         self,

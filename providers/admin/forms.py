@@ -90,7 +90,7 @@ class ProviderForm(forms.ModelForm[Provider]):
 
     def columns(self) -> ProviderFields:
         """Return the account's columns."""
-        columns: ProviderFields = {name: self.cleaned_data[name] for name in _COLUMNS}  # type: ignore[assignment,misc]
+        columns: ProviderFields = {name: self.cleaned_data[name] for name in _COLUMNS}  # type: ignore[assignment]
         return columns
 
     def validate_unique(self) -> None:
@@ -101,8 +101,8 @@ class ProviderForm(forms.ModelForm[Provider]):
 
     def _secrets_for_check(self) -> dict[str, str]:
         kept = {} if self.instance._state.adding else dict(self._stored())  # noqa: SLF001
-        kept.update(self.own_secrets())  # type: ignore[arg-type]
-        return {name: value for name, value in kept.items() if value is not None}
+        merged = {**kept, **self.own_secrets()}
+        return {name: value for name, value in merged.items() if value is not None}
 
     def _stored(self) -> dict[str, str]:
         return self.instance.secrets or {}

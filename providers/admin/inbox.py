@@ -282,7 +282,7 @@ class InboxMailAdmin(KeysetAdmin[InboxMail]):
 
     def _message_url(self, request: HttpRequest, mail: InboxMail) -> str:
         """Return the page of the message it came from, which an app above serves."""
-        if not request.user.has_perm("delivery.view_message"):  # type: ignore[union-attr]
+        if not request.user.has_perm("delivery.view_message"):
             return ""
         try:
             return reverse(

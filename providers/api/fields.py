@@ -119,11 +119,11 @@ class Given:
         return changes
 
 
-def read_fields(data: Mapping[str, object]) -> Given:
-    """Return what a request sets. Raises `InvalidInputError` with every fault."""
+def read_fields(data: object) -> Given:
+    """Return what a request's JSON sets. Raises `InvalidInputError` with every fault."""
     faults: list[tuple[str, str, str]] = []
     values: dict[str, Any] = {}
-    for name, value in data.items():
+    for name, value in data.items() if isinstance(data, dict) else ():
         if name in _READ_ONLY:
             continue
         if name not in _WRITABLE:

@@ -9,6 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.authentication import key_of
 from accounts.scopes import Scope
 from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.rest import page_body, page_params, paginate
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _readable(request: Request) -> ProviderQuerySet:
-    accounts = Provider.objects.usable_by(request.user.pk).filter(kind=ProviderKind.SMTP)
+    accounts = Provider.objects.usable_by(key_of(request).user_id).filter(kind=ProviderKind.SMTP)
     return accounts.select_related("usage").defer("secrets")
 
 
@@ -44,7 +45,7 @@ def _find(request: Request, config_id: str) -> Provider:
 def _find_own(request: Request, config_id: str) -> Provider:
     """Return an account the key may change. Raises `NotFoundError`, `PermissionDenied`."""
     provider = _find(request, config_id)
-    if provider.owner_id != request.user.pk:
+    if provider.owner_id != key_of(request).user_id:
         raise PermissionDenied("This account is the company's: only operators change it.")
     return provider
 
@@ -71,7 +72,7 @@ class SmtpConfigs(APIView):
         password = changes.pop("secrets", {}).get("password")
         try:
             provider = create_provider(
-                owner_id=request.user.pk,
+                owner_id=key_of(request).user_id,
                 kind=ProviderKind.SMTP,
                 secrets={"password": password} if password else {},
                 **changes,

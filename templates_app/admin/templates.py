@@ -127,7 +127,7 @@ class TemplateAdmin(ConsoleAdmin[Template]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Template]:
         """Bring the newest published and draft numbers along."""
         is_published = Q(versions__published_at__isnull=False)
-        return (
+        found: QuerySet[Template] = (
             super()
             .get_queryset(request)
             .annotate(
@@ -135,6 +135,7 @@ class TemplateAdmin(ConsoleAdmin[Template]):
                 draft_number=Max("versions__number", filter=Q(versions__published_at__isnull=True)),
             )
         )
+        return found
 
     def has_delete_permission(self, request: HttpRequest, obj: Template | None = None) -> bool:
         """Allow it while there is no text that mail may refer to."""
@@ -177,7 +178,8 @@ class TemplateAdmin(ConsoleAdmin[Template]):
             .order_by("-number", "locale")[:100]
         ]
         context = {"template_versions": versions, **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     def form_links(self, request: HttpRequest, object_id: str | None) -> list[Link]:
         """Offer what can be done with the draft."""

@@ -52,18 +52,20 @@ def test_a_user_that_cannot_be_created_ends_in_an_error(user, email):
 def test_a_key_is_printed_once_in_one_json_object(user):
     answer = json.loads(
         run(
-            "create_api_key",
-            "--user",
-            "ANN@example.com",
-            "--name",
-            "shop",
+            *[
+                "create_api_key",
+                "--user",
+                "ANN@example.com",
+                "--name",
+                "shop",
+                "--test",
+                "--days",
+                "30",
+                "--json",
+            ],
             "--scopes",
             "emails:send, emails:read",
-            "--test",
-            "--days",
-            "30",
-            "--json",
-        )  # fmt: skip
+        )
     )
     stored = ApiKey.objects.get()
     assert answer == {

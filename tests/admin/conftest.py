@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from accounts.models import User
 from delivery.intake import Limits, parse_message
 from delivery.models import Attempt, Message
 from delivery.services.accept import Sender, queue_message
+from delivery.states import TRANSITIONS, Status
 from mailservice.core.ids import uuid7
 from providers.models import Provider
 from providers.services import create_provider
@@ -86,17 +87,29 @@ def post(user: User) -> Post:
         message = parse_message(data, now=timezone.now(), limits=Limits())
         message_id = queue_message(message=message, sender=Sender(user.pk)).message_id
         if status:
-            Message.objects.filter(pk=message_id).update(status=status)
+            move(message_id, Status(status))
         return message_id
 
     return accept
+
+
+def move(message_id: UUID, target: Status) -> None:
+    """Bring a message to a status on a way that exists: the database refuses any other."""
+    message = Message.objects.get(pk=message_id)
+    ways: list[list[Status]] = [[Status(message.status)]]
+    while ways[0][-1] is not target:
+        way = ways.pop(0)
+        ways += [[*way, step] for step in sorted(TRANSITIONS[way[-1]]) if step not in way]
+    for step in ways[0][1:]:
+        lease_id = uuid7() if step is Status.SENDING else None
+        Message.objects.filter(pk=message_id).update(status=step, lease_id=lease_id)
 
 
 def add_attempt(message_id: UUID, provider: Provider, **fields: Any) -> Attempt:
     """Write one attempt as the recorder would."""
     values = {
         "number": 1,
-        "started_at": datetime.now(UTC) + timedelta(milliseconds=1),
+        "started_at": timezone.now() + timedelta(milliseconds=1),
         "duration_ms": 12,
         "outcome": "accepted",
         "scope": "message",

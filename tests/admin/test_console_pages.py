@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.services import NewApiKey
-from delivery.models import EmailType, Suppression
+from delivery.models import Suppression
 from mailservice.celery import app as celery_app
 from providers.models import Provider
 from templates_app.services import create_template, publish, save_draft
@@ -65,7 +65,7 @@ def test_forms_of_changing_answer(
         reverse("admin:providers_provider_change", args=[smtp.pk]),
         reverse("admin:providers_provider_test", args=[smtp.pk]),
         reverse("admin:providers_provider_send_test", args=[smtp.pk]),
-        reverse("admin:delivery_emailtype_change", args=[EmailType.objects.first().pk]),
+        reverse("admin:delivery_emailtype_change", args=["marketing"]),
         reverse(
             "admin:delivery_suppression_change",
             args=[Suppression.objects.create(address="a@example.com").pk],

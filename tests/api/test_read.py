@@ -37,14 +37,8 @@ def test_a_sent_mail_tells_its_whole_story(api: Api, user):
     assert body["provider"] == "simulator"
     assert (body["retry_count"], body["error_message"], body["due_at"]) == (0, None, None)
     assert body["recipient_status"] == [
-        {"address": "bob@example.net", "name": "", "kind": "to", "status": "sent", "reason": None},
-        {
-            "address": "dora@example.net",
-            "name": "",
-            "kind": "bcc",
-            "status": "sent",
-            "reason": None,
-        },
+        {"address": address, "name": "", "kind": kind, "status": "sent", "reason": None}
+        for address, kind in (("bob@example.net", "to"), ("dora@example.net", "bcc"))
     ]
     (attempt,) = body["attempts"]
     assert attempt["number"] == 1

@@ -258,19 +258,13 @@ def test_the_longest_columns_hold_what_intake_lets_through(api: Api):
     assert response.status_code == 202, response.json()
 
 
-def test_accepting_takes_few_statements(api: Api):
+def test_accepting_takes_one_statement_beside_begin_and_commit(api: Api):
     api.post("/emails", mail())
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         assert api.post("/emails", mail()).status_code == 202
-    inserts = [query["sql"].split()[:3] for query in captured if query["sql"].startswith("INSERT")]
-    assert inserts == [
-        ["INSERT", "INTO", "delivery_content"],
-        ["INSERT", "INTO", "delivery_message"],
-    ]
-    # The rest is the test's own transaction: a savepoint and its release.
-    assert len(captured) <= 4
+    (sql,) = [query["sql"] for query in captured if "SAVEPOINT" not in query["sql"]]
+    assert "INSERT INTO delivery_content" in sql
+    assert "INSERT INTO delivery_message" in sql
 
 
 def test_ids_are_in_time_order(api: Api):

@@ -73,9 +73,7 @@ def test_an_account_is_created_and_shown_without_its_password(api: Api, user):
         ({"smtp_port": 465, "use_tls": True}, 465, True, False),
     ],
 )
-def test_the_port_says_how_it_is_secured_unless_told_otherwise(
-    api: Api, given, port, use_tls, use_ssl
-):
+def test_the_port_says_how_it_is_secured_by_default(api: Api, given, port, use_tls, use_ssl):
     body = create(api, **given)
     assert (body["smtp_port"], body["use_tls"], body["use_ssl"]) == (port, use_tls, use_ssl)
     assert (body["name"], body["display_name"], body["active"]) == ("ann@example.com", "", True)

@@ -10,8 +10,6 @@ from django.test import Client
 from accounts.services import create_api_key
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
-
     from accounts.models import User
 
 
@@ -25,7 +23,7 @@ class Api:
 
     def send(
         self, method: str, path: str, data: Any = None, *, key: str | None = None, **extra: Any
-    ) -> HttpResponse:
+    ) -> Any:
         headers = (
             self.headers | ({"Idempotency-Key": key} if key else {}) | extra.pop("headers", {})
         )
@@ -41,22 +39,22 @@ class Api:
             **extra,
         )
 
-    def get(self, path: str, **extra: Any) -> HttpResponse:
+    def get(self, path: str, **extra: Any) -> Any:
         return self.send("GET", path, **extra)
 
-    def post(self, path: str, data: Any = None, **extra: Any) -> HttpResponse:
+    def post(self, path: str, data: Any = None, **extra: Any) -> Any:
         return self.send("POST", path, data, **extra)
 
-    def put(self, path: str, data: Any) -> HttpResponse:
+    def put(self, path: str, data: Any) -> Any:
         return self.send("PUT", path, data)
 
-    def patch(self, path: str, data: Any) -> HttpResponse:
+    def patch(self, path: str, data: Any) -> Any:
         return self.send("PATCH", path, data)
 
-    def delete(self, path: str) -> HttpResponse:
+    def delete(self, path: str) -> Any:
         return self.send("DELETE", path)
 
-    def form(self, path: str, data: dict[str, Any], *, key: str | None = None) -> HttpResponse:
+    def form(self, path: str, data: dict[str, Any], *, key: str | None = None) -> Any:
         headers = self.headers | ({"Idempotency-Key": key} if key else {})
         return self.client.post(self.prefix + path, data, headers=headers)
 
