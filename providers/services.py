@@ -86,9 +86,12 @@ def update_provider(provider_id: UUID, **changes: Unpack[ProviderChanges]) -> Pr
         provider = Provider.objects.select_for_update().filter(pk=provider_id).first()
         if provider is None:
             raise NotFoundError("There is no such provider.")
-        merged = {**(provider.secrets or {}), **changes.pop("secrets", {})}
+        given = changes.pop("secrets", {})
+        merged = {**(provider.secrets or {}), **given}
         settings = changes.pop("settings", None)
         if settings is not None:
+            if faults := moved_secret_faults(provider, settings, given):
+                raise InvalidInputError.for_fields(faults)
             provider.settings = dict(settings)
         for field, value in changes.items():
             setattr(provider, field, value)
@@ -145,6 +148,20 @@ def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
         path = field if field.startswith("secrets.") else f"settings.{field}"
         faults.append((path, code, message))
     return faults
+
+
+def moved_secret_faults(
+    provider: Provider, settings: Mapping[str, Any], given: Mapping[str, str | None]
+) -> list[Fault]:
+    """Return a fault for each kept credential that would be sent to another host than before.
+
+    Who cannot read a credential must not get it by pointing the account at a server of their own.
+    """
+    if settings.get("host") == provider.settings.get("host"):
+        return []
+    message = "Give it again: the account is to log in at another host."
+    missing = sorted((provider.secrets or {}).keys() - given.keys())
+    return [(f"secrets.{name}", "required", message) for name in missing]
 
 
 def _save(provider: Provider, secrets: dict[str, str]) -> Provider:

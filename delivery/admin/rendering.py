@@ -6,8 +6,7 @@ from delivery.blobs import read_blob
 from delivery.compose import CompiledContent, MailFields, Preview, compile_content
 from delivery.models import Disposition, Message
 from delivery.queue.contents import source_of
-from delivery.states import Status
-from mailservice.core.addresses import Address
+from delivery.recipients import mail_fields
 
 
 def compiled(message: Message) -> CompiledContent:
@@ -29,16 +28,11 @@ def raw(message: Message) -> bytes:
 
 
 def fields_of(message: Message) -> MailFields:
-    """Return what the composer fills in; headers show all but suppressed recipients."""
-    shown: dict[str, list[Address]] = {"to": [], "cc": []}
-    for entry in message.recipients:
-        if entry["k"] in shown and entry.get("s") != Status.SUPPRESSED.value:
-            shown[entry["k"]].append(Address(entry["a"], entry.get("n", "")))
-    return MailFields(
+    """Return what the composer fills in."""
+    return mail_fields(
         message_id=message.pk,
-        date=message.created_at,
-        to=tuple(shown["to"]),
-        cc=tuple(shown["cc"]),
+        created_at=message.created_at,
+        recipients=message.recipients,
         context=message.context,
         headers=message.headers,
     )

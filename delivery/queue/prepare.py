@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from delivery.compose import CompiledContent, MailFields
 from delivery.models import Suppression
 from delivery.queue.outcomes import SERVED, Step, unresolved
 from delivery.queue.record import Ended, Tried
+from delivery.recipients import mail_fields
 from delivery.states import EventKind, Status
-from mailservice.core.addresses import Address, normalized
+from mailservice.core.addresses import normalized
 from mailservice.core.errors import DomainError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from delivery.compose import CompiledContent, MailFields
     from delivery.models import EmailType
     from delivery.queue.claims import Claimed
 
@@ -44,17 +45,12 @@ class InHand:
 
     @property
     def fields(self) -> MailFields:
-        """Return what the composer fills in. Headers show all but suppressed recipients."""
+        """Return what the composer fills in."""
         message = self.message
-        shown: dict[str, list[Address]] = {"to": [], "cc": []}
-        for entry in message.recipients:
-            if entry["k"] in shown and entry.get("s") != Status.SUPPRESSED.value:
-                shown[entry["k"]].append(Address(entry["a"], entry.get("n", "")))
-        return MailFields(
+        return mail_fields(
             message_id=message.id,
-            date=message.created_at,
-            to=tuple(shown["to"]),
-            cc=tuple(shown["cc"]),
+            created_at=message.created_at,
+            recipients=message.recipients,
             context=message.context,
             headers=message.headers,
         )

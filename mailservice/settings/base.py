@@ -29,7 +29,7 @@ environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
-class _LoudEnv(environ.Env):
+class _LoudEnv(environ.Env):  # type: ignore[misc]  # ships no types
     """django-environ whose parse errors name the variable."""
 
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from unfold.widgets import (
 )
 
 from providers.models import Provider, ProviderKind
-from providers.services import ProviderFields, faults_of
+from providers.services import ProviderFields, faults_of, moved_secret_faults
 
 NONE, STARTTLS, TLS = "none", "starttls", "tls"
 _ZONES = sorted(available_timezones())
@@ -84,7 +84,10 @@ class ProviderForm(forms.ModelForm[Provider]):
             name=data["name"].strip(),
             **self.columns(),
         )
-        for path, _, text in faults_of(candidate, self._secrets_for_check()):
+        faults = faults_of(candidate, self._secrets_for_check())
+        if not self.instance._state.adding:  # noqa: SLF001 - Django's own way to ask
+            faults += moved_secret_faults(self.instance, self.settings, self.own_secrets())
+        for path, _, text in faults:
             self._add_fault(path, text)
         return data
 

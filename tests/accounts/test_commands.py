@@ -79,6 +79,7 @@ def test_a_key_is_printed_once_in_one_json_object(user):
     }
     assert authenticate_key(answer["key"]) == stored
     assert stored.is_test
+    assert stored.expires_at is not None
     assert abs(stored.expires_at - timezone.now() - timedelta(days=30)) < timedelta(minutes=1)
 
 

@@ -76,10 +76,20 @@ def test_an_empty_password_keeps_the_stored_one_and_is_never_shown(
     html = root.get(page(smtp)).content.decode()
     assert "hunter2-secret" not in html
     assert "Leave empty to keep it." in html
-    assert root.post(page(smtp), form(host="mail.example.com")).status_code == 302
+    assert root.post(page(smtp), form(port="2525")).status_code == 302
+    smtp.refresh_from_db()
+    assert smtp.settings["port"] == 2525
+    assert smtp.secrets == {"password": "hunter2-secret"}
+
+
+def test_a_stored_password_does_not_move_to_another_host(root: Client, smtp: Provider) -> None:
+    response = root.post(page(smtp), form(host="evil.example.com"))
+    assert "Give it again: the account is to log in at another host." in response.content.decode()
+    smtp.refresh_from_db()
+    assert smtp.settings["host"] != "evil.example.com"
+    root.post(page(smtp), form(host="mail.example.com", password="hunter2-secret"))
     smtp.refresh_from_db()
     assert smtp.settings["host"] == "mail.example.com"
-    assert smtp.secrets == {"password": "hunter2-secret"}
 
 
 def test_a_typed_password_replaces_the_stored_one(root: Client, smtp: Provider) -> None:

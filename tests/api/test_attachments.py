@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -27,7 +28,7 @@ def path_of(url: str) -> str:
     return f"{parts.path}?{parts.query}"
 
 
-def upload(api: Api, name: str = "a.pdf", data: bytes = b"PDF!") -> dict:
+def upload(api: Api, name: str = "a.pdf", data: bytes = b"PDF!") -> Any:
     return api.post("/attachments", {"filename": name, "content": encoded(data)}).json()
 
 

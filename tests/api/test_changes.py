@@ -13,7 +13,7 @@ from tests.support.api import Api, mail
 
 
 def send(api: Api, **fields) -> str:
-    return api.post("/emails", mail(**fields)).json()["id"]
+    return str(api.post("/emails", mail(**fields)).json()["id"])
 
 
 def test_a_cancelled_mail_is_cancelled_and_says_so(api: Api):

@@ -23,7 +23,7 @@ def ids(response):
 
 
 def send(api: Api, **fields) -> str:
-    return api.post("/emails", mail(**fields)).json()["id"]
+    return str(api.post("/emails", mail(**fields)).json()["id"])
 
 
 def test_a_sent_mail_tells_its_whole_story(api: Api, user):

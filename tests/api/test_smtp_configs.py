@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -34,7 +35,7 @@ FULL = {
 LEAST = {"email_address": "ann@example.com", "smtp_host": "smtp.example.com"}
 
 
-def create(api: Api, **fields) -> dict:
+def create(api: Api, **fields) -> Any:
     response = api.post("/smtp-configs", LEAST | fields)
     assert response.status_code == 201, response.content
     return response.json()
@@ -316,3 +317,12 @@ def test_mail_without_a_sender_goes_under_the_account_s_own(api: Api):
     del data["from"]
     body = api.post("/emails", data).json()
     assert (body["sender"], body["sender_name"]) == ("ann@example.com", "Ann")
+
+
+def test_a_stored_password_does_not_move_to_another_host(api: Api):
+    config_id = create(api, username="ann", password="hunter2")["config_id"]
+    response = api.patch(f"/smtp-configs/{config_id}", {"smtp_host": "other.example.com"})
+    assert response.status_code == 400
+    assert list(response.json()["details"]) == ["password"]
+    changes = {"smtp_host": "other.example.com", "password": "hunter2"}
+    assert api.patch(f"/smtp-configs/{config_id}", changes).status_code == 200

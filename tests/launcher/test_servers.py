@@ -29,12 +29,12 @@ sys.stdin.read()
 """
 LOCAL = [
     "DATABASE_URL",
-    "STATIC_FROM_SOURCE",
     "ENCRYPTION_KEYS",
     "HTTPS",
     "PUBLIC_URL",
     "REDIS_URL",
     "SECRET_KEY",
+    "STATIC_FROM_SOURCE",
 ]
 
 
@@ -171,11 +171,13 @@ def test_taken_port_is_replaced_by_another_one(home: Path) -> None:
 def test_named_servers_are_not_started(home: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     with start_client(other, DATABASE_URL="postgres://x@127.0.0.1:1/x") as client:
-        assert sorted(variables(client)) == LOCAL[1:]
+        assert sorted(variables(client)) == [name for name in LOCAL if name != "DATABASE_URL"]
         assert not (other / "postgres").exists()
     wait_for(lambda: not running(other))
     dotenv = tmp_path / "dotenv"
-    dotenv.write_text("# local\nexport REDIS_URL='redis://127.0.0.1:1/0'\nDATABASE_URL=\nDEBUG=0\n")
+    dotenv.write_text(
+        "# local\nexport REDIS_URL='redis://127.0.0.1:1/0'\nDATABASE_URL=\nSTATIC_FROM_SOURCE=0\n"
+    )
     with start_client(home, ENV_FILE=str(dotenv)) as client:
         found = variables(client)
         assert "DATABASE_URL" in found

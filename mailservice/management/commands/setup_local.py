@@ -13,6 +13,7 @@ from django.urls import reverse
 from accounts.models import ApiKey, User
 from accounts.services import create_api_key, create_user
 from providers.models import Provider, ProviderKind
+from providers.services import create_provider
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -52,9 +53,12 @@ class Command(BaseCommand):
             password = secrets.token_urlsafe(12)
             admin = create_user(email=ADMIN_EMAIL, password=password, is_superuser=True)
         if not Provider.objects.exists():
-            Provider.objects.create(
+            create_provider(
+                owner_id=None,
                 name="Local inbox",
                 kind=ProviderKind.INBOX,
+                settings={},
+                secrets={},
                 from_email="hello@example.com",
                 from_name="mailservice",
             )
