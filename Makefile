@@ -55,7 +55,7 @@ check: install
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	@$(CHECK_ENV) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@$(CHECK_ENV) $(PY) manage.py check --deploy --fail-level WARNING
-	$(PY) -m djlint --check --lint --quiet .
+	$(PY) -m djlint --lint --quiet .
 
 format: install
 	$(PY) -m ruff format .
