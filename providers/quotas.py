@@ -161,6 +161,28 @@ class Settlement:
     sent: int
 
 
+class SettlementBook:
+    """Adds up, per account, what became of mails until it is written."""
+
+    def __init__(self) -> None:
+        self._held: dict[UUID, Settlement] = {}
+
+    def note(self, provider: Provider, *, sent: int) -> None:
+        """Note one mail that needs its reservation no longer: `sent` is 1 if it may have gone."""
+        held = self._held.get(provider.pk)
+        self._held[provider.pk] = Settlement(
+            provider.pk,
+            provider.time_zone,
+            (held.settled if held else 0) + int(provider.has_limits),
+            (held.sent if held else 0) + sent,
+        )
+
+    def take(self) -> list[Settlement]:
+        """Return the sums and begin anew."""
+        held, self._held = self._held, {}
+        return list(held.values())
+
+
 def settle(*, lease_id: UUID, settlements: Iterable[Settlement], now: datetime) -> None:
     """Turn reservations into use, or give them back, within the caller's transaction.
 

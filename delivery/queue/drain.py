@@ -32,7 +32,7 @@ from delivery.queue.test_mode import TEST_SENDERS
 from delivery.queue.warm import Warm, warm_kit
 from delivery.states import EventKind, Lane, Status
 from providers.ports import Outcome, Reason, Scope, SendResult
-from providers.quotas import Settlement, release, reserve
+from providers.quotas import SettlementBook, release, reserve
 from providers.routing import Decision, MessageFacts
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from delivery.queue.accounts import Accounts
     from providers.models import Provider
+    from providers.quotas import Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Drain:
         self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._in_hand: dict[UUID, InHand] = {}
         self._ended: list[Ended] = []
-        self._settlements: dict[UUID, Settlement] = {}
+        self._book = SettlementBook()
         self._next_claim = 0.0
         self._next_fan_out = time.monotonic() + FAN_OUT_SECONDS / 10
         self._report = DrainReport()
@@ -183,12 +184,12 @@ class Drain:
             self._finish(job)
 
     def _record(self) -> None:
-        if not self._ended and not self._settlements:
+        ended, self._ended = self._ended, []
+        settlements = self._book.take()
+        if not ended and not settlements:
             return
-        ended, settlements = self._ended, list(self._settlements.values())
         self._record_patiently(ended, settlements)
         self._report.recorded += len(ended)
-        self._ended, self._settlements = [], {}
         if any(item.message.sequence_key for item in ended):
             self._next_claim = 0.0
 
@@ -216,16 +217,13 @@ class Drain:
 
     def _wind_up(self) -> None:
         """Finish what is on the wire, give back the rest, and let go of lease and reservations."""
-        withdrawn = self._withdraw()
-        for job in withdrawn:
-            self._in_hand.pop(job.message.id)
-            self._settle(job, sent=0)
+        for item in self._take_back():
+            self._hand_back(item)
         while self._in_hand and self._lease.renew_if_due():
             self._collect()
             self._record()
         self._record()
-        unsent = self._unsent + [job.message.id for job in withdrawn]
-        if give_back(lease_id=self._lease.id, ids=unsent):
+        if give_back(lease_id=self._lease.id, ids=self._unsent):
             wake(self._lane)
         if self._in_hand:
             # Still on the wire though the lease is lost: the sweeper settles it.
@@ -233,13 +231,31 @@ class Drain:
         release(self._lease.id)
         self._lease.close()
 
-    def _withdraw(self) -> list[Job]:
-        """Take back from the sender threads what none of them has begun."""
-        return [
-            job
-            for senders in [*self._accounts.all_senders(), TEST_SENDERS]
-            for job in senders.withdraw(lambda job: job.message.id in self._in_hand)
-        ]
+    def _hand_back(self, item: InHand) -> None:
+        """Return a message to the queue: as if never claimed, or with the attempts it had."""
+        if not item.attempts:
+            self._unsent.append(item.message.id)
+            return
+        step = Step(Status.RETRY, "Its worker stopped before the next attempt.", timezone.now())
+        self._ended.append(Ended(item.message, step, tuple(item.attempts)))
+
+    def _withdraw(self, provider_id: UUID | None = None) -> list[Job]:
+        """Take from the sender threads what none has begun: of one account, or of all."""
+
+        def is_meant(job: Job) -> bool:
+            is_its = provider_id in (None, job.decision.provider_id)
+            return is_its and job.message.id in self._in_hand
+
+        holders = [*self._accounts.all_senders(), TEST_SENDERS]
+        return [job for senders in holders for job in senders.withdraw(is_meant)]
+
+    def _take_back(self, provider_id: UUID | None = None) -> list[InHand]:
+        """Withdraw, and return the messages without their reservations."""
+        taken = []
+        for job in self._withdraw(provider_id):
+            self._settle(job, sent=0)
+            taken.append(self._in_hand.pop(job.message.id))
+        return taken
 
     # --- from claim to wire -----------------------------------------------------------------------
 
@@ -366,7 +382,7 @@ class Drain:
         if job.result is None or job.started_at is None:
             # Our lease may have run out before it was sent: whoever claims it next sends it.
             self._settle(job, sent=0)
-            self._unsent.append(job.message.id)
+            self._hand_back(item)
             return
         may_have_sent = job.result.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
         self._settle(job, sent=int(may_have_sent))
@@ -413,6 +429,8 @@ class Drain:
         if result.reason is not Reason.CONTENT:
             # It lacks what this one mail needs (such as SMTPUTF8): the account itself is fine.
             self._accounts.pause(provider_id, timedelta(seconds=wish) if wish is not None else None)
+            # The others that wait for it must not each find out by a time-out of their own.
+            self._route(self._take_back(provider_id), now)
         item.refused_by |= {provider_id}
         decision = self._decide(item)
         if decision.provider_id is not None and not self._is_stopping():
@@ -425,15 +443,8 @@ class Drain:
         if provider_id is None or job.message.is_test:
             return
         provider = self._accounts.provider(provider_id)
-        if provider is None:
-            return
-        held = self._settlements.get(provider_id)
-        self._settlements[provider_id] = Settlement(
-            provider_id,
-            provider.time_zone,
-            (held.settled if held else 0) + int(provider.has_limits),
-            (held.sent if held else 0) + sent,
-        )
+        if provider is not None:
+            self._book.note(provider, sent=sent)
 
 
 def drain_lane(

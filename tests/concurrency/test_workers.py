@@ -48,7 +48,7 @@ def queue_many(owner: User, count: int) -> list[str]:
             ],
         },
         now=timezone.now(),
-        limits=Limits(max_batch=100_000),
+        limits=Limits(max_batch=100_000, max_batch_addresses=100_000),
     )
     results = queue_messages(
         messages=[item.message for item in batch.items if item.message],

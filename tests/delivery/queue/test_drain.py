@@ -19,7 +19,7 @@ from providers.models import InboxMail, Provider, ProviderUsage, Reservation, Ro
 from providers.ports import OutgoingMail
 from providers.selectors import account_config
 from tests.support.mail import drain, make_due, queue, simulator, smtp_account
-from tests.support.smtp_server import Drop, FaultyServer, Script
+from tests.support.smtp_server import Drop, FaultyServer, Script, Stall
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +113,19 @@ def test_an_unreachable_account_hands_over_to_the_next(user: User) -> None:
     outcomes = [(a.number, a.outcome, a.reason) for a in message.attempts.all()]
     assert outcomes == [(1, "not_accepted", "connection"), (2, "accepted", "")]
     assert (message.status, message.provider_id, len(server.mails)) == ("sent", second.pk, 1)
+
+
+def test_one_silent_account_does_not_cost_each_message_a_time_out(user: User) -> None:
+    with serving({"CONNECT": Stall()}) as silent, serving() as second:
+        settings = {"timeout_seconds": 1}
+        first = smtp_account(silent.port, position=1, max_connections=1, settings=settings)
+        smtp_account(second.port, position=2)
+        for _ in range(12):
+            queue(user)
+        drain()
+    assert len(second.mails) == 12
+    # The first finds out, and perhaps one that its thread had begun by then.
+    assert Attempt.objects.filter(provider=first).count() <= 2
 
 
 def test_silence_after_the_data_is_unknown_and_never_tried_elsewhere(user: User) -> None:
