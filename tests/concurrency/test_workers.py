@@ -74,12 +74,12 @@ def sweeping(condition: object) -> bool:
 
 def test_two_workers_send_each_message_exactly_once(owner: User, sink: SinkProcess) -> None:
     provider = smtp_account(sink.port)
-    ids = queue_many(owner, 1500)
+    ids = queue_many(owner, 3000)
     with workers(2):
         wait_until(lambda: all_in("sent"))
     assert sink.settle() == Counter(ids)
-    assert Attempt.objects.count() == 1500
-    assert ProviderUsage.objects.get(provider=provider).total_count == 1500
+    assert Attempt.objects.count() == 3000
+    assert ProviderUsage.objects.get(provider=provider).total_count == 3000
     assert len(set(Attempt.objects.values_list("worker", flat=True))) >= 2
 
 

@@ -117,7 +117,7 @@ def test_replies_may_drip_in_pieces() -> None:
 def test_before_the_data_is_handed_over_nothing_was_accepted(
     cue: str, fault: Action, extensions: tuple[str, ...]
 ) -> None:
-    result, server, is_usable = send({cue: fault}, extensions=extensions, timeout_seconds=0.1)
+    result, server, is_usable = send({cue: fault}, extensions=extensions, timeout_seconds=0.6)
     assert (result.outcome, result.scope, result.reason) == (
         NOT_ACCEPTED,
         Scope.PROVIDER,
@@ -137,7 +137,7 @@ def test_before_the_data_is_handed_over_nothing_was_accepted(
 def test_after_the_final_dot_the_mail_is_in_doubt(
     fault: Action, extensions: tuple[str, ...]
 ) -> None:
-    result, server, is_usable = send({"END": fault}, extensions=extensions, timeout_seconds=0.1)
+    result, server, is_usable = send({"END": fault}, extensions=extensions, timeout_seconds=0.6)
     assert (result.outcome, result.reason) == (UNKNOWN, Reason.LOST_AFTER_DATA)
     assert result.recipients == ()
     assert "bytes of data]" in result.dialogue
@@ -160,7 +160,7 @@ def test_data_cut_off_half_way_was_not_accepted() -> None:
 
 def test_server_that_stops_reading_half_way_did_not_accept() -> None:
     result, server, _ = send(
-        {"BODY": Stall()}, a_mail(data=BIG), extensions=ROOMY, timeout_seconds=0.2
+        {"BODY": Stall()}, a_mail(data=BIG), extensions=ROOMY, timeout_seconds=0.6
     )
     assert (result.outcome, result.reason) == (NOT_ACCEPTED, Reason.CONNECTION)
     assert server.mails == []
@@ -189,7 +189,11 @@ def test_endless_reply_ends_the_conversation() -> None:
 
 
 def test_server_that_drips_one_reply_is_given_up() -> None:
-    result, _, _ = send({"END": Say(b"250-" + b"x" * 1000 + b"\r\n")}, timeout_seconds=0.1)
+    result, _, _ = send(
+        {"END": Say(b"250-" + b"x" * 1000 + b"\r\n")},
+        timeout_seconds=0.6,
+        final_timeout_seconds=0.6,
+    )
     assert result.outcome is UNKNOWN
 
 

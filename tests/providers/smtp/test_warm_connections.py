@@ -121,7 +121,7 @@ def test_throttling_silence_and_refusals_do_not_open_another_connection(
     second: str | Stall,
 ) -> None:
     with FaultyServer(({"MAIL": ["250 Ok", second]}, {})) as server:
-        session = an_adapter(server.port, timeout_seconds=0.1).open()
+        session = an_adapter(server.port, timeout_seconds=0.6).open()
         session.send(a_mail())
         assert session.send(a_mail()).outcome is not Outcome.ACCEPTED
         session.close()
