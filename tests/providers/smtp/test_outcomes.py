@@ -192,7 +192,6 @@ def test_server_that_drips_one_reply_is_given_up() -> None:
     result, _, _ = send(
         {"END": Say(b"250-" + b"x" * 1000 + b"\r\n")},
         timeout_seconds=0.6,
-        final_timeout_seconds=0.6,
     )
     assert result.outcome is UNKNOWN
 
