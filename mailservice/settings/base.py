@@ -262,8 +262,24 @@ _static_root = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))()
 STATIC_ROOT = None if _STATIC_FROM_SOURCE else _static_root
 STATICFILES_DIRS = [BASE_DIR / "mailservice" / "static"]
 MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))()
+#: Attachments lie in this bucket instead of MEDIA_ROOT, where more than one host needs them.
+S3_BUCKET = env.str("S3_BUCKET", default="")
+_media: dict[str, Any] = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+if S3_BUCKET:
+    _media = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "endpoint_url": env.str("S3_ENDPOINT_URL", default="") or None,
+            "region_name": env.str("S3_REGION", default="") or None,
+            "access_key": env.str("S3_ACCESS_KEY", default="") or None,
+            "secret_key": env.str("S3_SECRET_KEY", default="") or None,
+            "default_acl": None,
+            "file_overwrite": True,
+        },
+    }
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": _media,
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if _STATIC_FROM_SOURCE
