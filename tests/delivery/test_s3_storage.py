@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +15,6 @@ from delivery.models import Blob
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import SettingsWrapper
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +69,7 @@ class Bucket(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def bucket(settings: SettingsWrapper) -> Iterator[Objects]:
+def bucket(settings: Any) -> Iterator[Objects]:
     Bucket.objects.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
     server.daemon_threads = True
