@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_TASK = "delivery.tasks.drain"
 #: A mark older than this belongs to a wake-up that was lost.
-MARK_SECONDS = 10
+MARK_SECONDS = 3
 #: After the broker failed, requests do not wait for it again for so long: the sweep does it all.
 PAUSE_SECONDS = 5.0
 

@@ -150,13 +150,13 @@ class AccountSenders:
         mail = _composed(job)
         if mail is None:
             return session
-        if session is not None and not session.is_usable:
-            session.close()
-            session = None
         job.started_at = timezone.now()
         start = time.perf_counter()
         outcome = Outcome.NOT_ACCEPTED
         try:
+            if session is not None and not session.is_usable:
+                session.close()
+                session = None
             if session is None:
                 session = self._adapter.open()
             if job.is_live():
@@ -175,14 +175,25 @@ class AccountSenders:
 
 
 def _composed(job: Job) -> OutgoingMail | None:
-    """Return the job's mail, or None after noting on the job why there is none."""
+    """Return the job's mail, or None after noting on the job why there is none.
+
+    What is wrong with the mail itself is final. Anything else, such as a storage that does not
+    answer, may be over by the next attempt.
+    """
     try:
         return _compose(job)
     except DomainError as problem:
         job.problem = problem
-    except Exception as error:  # a bug in composing one mail must not stop the others
+    except FileNotFoundError:
+        job.problem = DomainError("An attachment's file is gone.")
+    except Exception as error:  # whatever befalls one mail must not stop the others
         logger.exception("Message %s cannot be composed", job.message.id)
-        job.problem = DomainError(f"It cannot be composed: {type(error).__name__}.")
+        job.started_at = timezone.now()
+        job.result = SendResult(
+            Outcome.NOT_ACCEPTED,
+            reason=Reason.OTHER,
+            reply=Reply(text=f"It cannot be composed now: {type(error).__name__}."),
+        )
     return None
 
 

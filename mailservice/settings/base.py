@@ -275,7 +275,8 @@ if S3_BUCKET:
             "access_key": env.str("S3_ACCESS_KEY", default="") or None,
             "secret_key": env.str("S3_SECRET_KEY", default="") or None,
             "default_acl": None,
-            "file_overwrite": True,
+            # The name of bytes that a purge is about to remove must not be taken again.
+            "file_overwrite": False,
         },
     }
 STORAGES = {

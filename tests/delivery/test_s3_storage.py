@@ -85,7 +85,7 @@ def bucket(settings: Any) -> Iterator[Objects]:
                 "access_key": "key",
                 "secret_key": "secret",
                 "default_acl": None,
-                "file_overwrite": True,
+                "file_overwrite": False,
             },
         }
     }

@@ -12,6 +12,7 @@ from delivery import dispatch
 from delivery.dispatch import wake, wake_seen
 from delivery.intake import Limits, MessageInput, parse_batch, parse_message
 from delivery.models import Attachment, Blob, Content, Message
+from delivery.queue.sweep import sweep
 from delivery.services.accept import Accepted, Sender, queue_message, queue_messages
 from delivery.services.attachments import upload
 from delivery.states import Lane
@@ -19,7 +20,7 @@ from mailservice.core.broker import redis_client
 from mailservice.core.errors import DomainError, InvalidInputError
 from providers.models import Provider
 from templates_app.models import Template, TemplateVersion
-from tests.support.mail import drain, queue, smtp_account
+from tests.support.mail import drain, make_due, queue, smtp_account
 from tests.support.smtp_server import FaultyServer
 
 pytestmark = pytest.mark.django_db
@@ -193,6 +194,29 @@ def test_attachments_are_stored_once_and_sent(user: User, settings: Any, tmp_pat
     assert data.count(b"c2FtZQ==") == 2
     assert b"b.txt" in data
     assert b"a.txt" in data
+
+
+def test_a_storage_that_does_not_answer_costs_an_attempt_and_a_lost_file_the_mail(
+    user: User, settings: Any, tmp_path: Any
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    smtp_account(1)
+    attachments = [{"filename": "b.txt", "content": "c2FtZQ==", "content_type": "text/plain"}]
+    message = queue(user, attachments=attachments)
+    file = tmp_path / Blob.objects.get().stored_as
+    file.rename(tmp_path / "aside")
+    # A folder in its place: reading it is an error, but not "there is no such file".
+    file.mkdir()
+    drain()
+    message.refresh_from_db()
+    assert (message.status, message.attempt_count) == ("retry", 1)
+    assert message.error == "It cannot be composed now: IsADirectoryError."
+    file.rmdir()
+    make_due(message.pk)
+    sweep()
+    drain()
+    message.refresh_from_db()
+    assert (message.status, message.error) == ("failed", "An attachment's file is gone.")
 
 
 def test_somebody_elses_upload_cannot_be_attached(user: User, settings: Any, tmp_path: Any) -> None:
