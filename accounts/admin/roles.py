@@ -20,7 +20,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class RoleAdmin(DjangoGroupAdmin, ConsoleAdmin[Group]):  # type: ignore[misc]
+class RoleAdmin(DjangoGroupAdmin, ConsoleAdmin[Group]):  # type: ignore[misc]  # two bases, both untyped in part
     """List, add and change roles."""
 
     list_display = ("name", "permission_count")

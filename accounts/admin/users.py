@@ -46,7 +46,7 @@ class ChangeUserForm(UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,misc]
+class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,misc]  # two bases, both untyped in part
     """List, add and change users."""
 
     form = ChangeUserForm

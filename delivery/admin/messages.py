@@ -144,7 +144,7 @@ class MessageAdmin(KeysetAdmin[Message]):
         ids = ids_of([term])
         if ids:
             return queryset.filter(pk__in=ids), False
-        return queryset.for_recipient(normalized(term)), False  # type: ignore[attr-defined]
+        return queryset.for_recipient(normalized(term)), False  # type: ignore[attr-defined]  # our own queryset
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -35,7 +35,7 @@ class SuppressionForm(forms.ModelForm[Suppression]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "email_type" in self.fields:
-            self.fields["email_type"].choices = [  # type: ignore[attr-defined]
+            self.fields["email_type"].choices = [  # type: ignore[attr-defined]  # a choice field by construction
                 ("", "All mail"),
                 *((name, f"Only {name}") for name in sorted(email_types())),
             ]

@@ -122,7 +122,7 @@ class Postgres:
             account=self._account,
         )
 
-    def is_ready(self, process: subprocess.Popen[bytes], port: int) -> bool:  # noqa: ARG002
+    def is_ready(self, process: subprocess.Popen[bytes], port: int) -> bool:  # noqa: ARG002 - the protocol's signature
         """Tell whether the server takes connections, from its own status file."""
         try:
             lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()

@@ -86,13 +86,13 @@ class Valkey:
             environment={"PATH": os.defpath, "LC_ALL": "C"},
         )
 
-    def is_ready(self, process: subprocess.Popen[bytes], port: int) -> bool:  # noqa: ARG002
+    def is_ready(self, process: subprocess.Popen[bytes], port: int) -> bool:  # noqa: ARG002 - the protocol's words
         """Tell whether the server has loaded its data and answers us."""
         try:
             with socket.create_connection((LOCALHOST, port), timeout=2) as connection:
                 connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
                 reply = b""
-                while reply.count(b"\r\n") < 2 and (part := connection.recv(1024)):  # noqa: PLR2004
+                while reply.count(b"\r\n") < 2 and (part := connection.recv(1024)):  # noqa: PLR2004 - the protocol's words
                     reply += part
         except OSError:
             return False

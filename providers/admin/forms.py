@@ -93,7 +93,7 @@ class ProviderForm(forms.ModelForm[Provider]):
 
     def columns(self) -> ProviderFields:
         """Return the account's columns."""
-        columns: ProviderFields = {name: self.cleaned_data[name] for name in _COLUMNS}  # type: ignore[assignment]
+        columns: ProviderFields = {name: self.cleaned_data[name] for name in _COLUMNS}  # type: ignore[assignment]  # names are the fields
         return columns
 
     def validate_unique(self) -> None:
@@ -103,7 +103,7 @@ class ProviderForm(forms.ModelForm[Provider]):
         """Leave it to the service, which names the field."""
 
     def _secrets_for_check(self) -> dict[str, str]:
-        kept = {} if self.instance._state.adding else dict(self._stored())  # noqa: SLF001
+        kept = {} if self.instance._state.adding else dict(self._stored())  # noqa: SLF001 - names are the fields
         merged = {**kept, **self.own_secrets()}
         return {name: value for name, value in merged.items() if value is not None}
 
@@ -256,7 +256,7 @@ class SimulatorForm(ProviderForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["rules"].encoder = _Indented  # type: ignore[attr-defined]
+        self.fields["rules"].encoder = _Indented  # type: ignore[attr-defined]  # names are the fields
         if not self.instance._state.adding:  # noqa: SLF001 - Django's documented way to ask
             settings = self.instance.settings or {}
             self.initial["latency_ms"] = settings.get("latency_ms") or 0

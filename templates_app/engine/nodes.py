@@ -40,7 +40,7 @@ class FastContentNode(ContentNode):
 
     __slots__ = ()
 
-    def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]  # noqa: ARG002
+    def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]  # noqa: ARG002  # narrower arguments on purpose
         """Write the text."""
         return buffer.write(self.text)
 
@@ -66,7 +66,7 @@ class FastOutputNode(OutputNode):
             return str(value)
         return _printed(value, context, self.token)
 
-    def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]
+    def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]  # narrower arguments on purpose
         """Write the text."""
         return buffer.write(self.text(context))
 
@@ -82,7 +82,7 @@ class FastCycleNode(CycleNode):
 
     __slots__ = ()
 
-    def render_to_output(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]
+    def render_to_output(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]  # narrower arguments on purpose
         """Write the next value of the cycle."""
         texts = [
             _printed(argument.evaluate(context), context, self.token) for argument in self.args
@@ -111,7 +111,7 @@ class FastIfNode(IfNode):
         ]
         self.otherwise = runner(self.default) if self.default else None
 
-    def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]
+    def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]  # narrower arguments on purpose
         """Run the first branch whose condition holds."""
         for condition, run in self.branches:
             if condition.evaluate(context):
@@ -138,7 +138,7 @@ class FastForNode(ForNode):
         self.run = runner(self.block)
         self.otherwise = runner(self.default) if self.default else None
 
-    def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]
+    def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]  # narrower arguments on purpose
         """Run the block for every item."""
         items, length = self.expression.evaluate(context)
         if not length:
