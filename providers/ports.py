@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
 
@@ -62,6 +62,10 @@ class Reason(StrEnum):
     OTHER = "other"
 
 
+def _unwatched() -> None:
+    """Nobody wants to know when a mail is handed over."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
     """One envelope and its finished content, ready for the wire."""
@@ -75,6 +79,10 @@ class OutgoingMail:
     data: bytes
     #: True if an address or header needs SMTPUTF8 (RFC 6531).
     needs_smtputf8: bool = False
+    #: Adapters call it right before the step after which the provider may have the mail (for SMTP
+    #: the data): a process that dies earlier has certainly not sent it. Not called where sending
+    #: again does no harm.
+    hand_over: Callable[[], None] = field(default=_unwatched, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

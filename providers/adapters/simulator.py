@@ -151,6 +151,7 @@ class SimulatorSession:
         """Wait as long as configured and answer as the rules say."""
         if self._latency_seconds:
             time.sleep(self._latency_seconds)
+        mail.hand_over()
         self._sent_count += 1
         verdicts = [(address, self._verdict(mail, address)) for address in mail.recipients]
         result = combine(verdicts, remote_id=f"sim-{mail.message_id}")

@@ -142,7 +142,7 @@ def transact(
         _offer_envelope(client, said)
         data_reply = said.data_reply
         if data_reply is not None and data_reply.code == _SEND_DATA:
-            _send_data(client, said, mail.data, final_timeout_seconds)
+            _send_data(client, said, mail, final_timeout_seconds)
     except WIRE_ERRORS as error:
         said.fault = error
     return said
@@ -172,7 +172,7 @@ def _may_go_on(said: Transaction, position: int) -> bool:
 
 
 def _send_data(
-    client: SmtpClient, said: Transaction, data: bytes, final_timeout_seconds: float
+    client: SmtpClient, said: Transaction, mail: OutgoingMail, final_timeout_seconds: float
 ) -> None:
     connection = client.connection
     if not said.has_recipient:
@@ -182,8 +182,9 @@ def _send_data(
         connection.write(b".\r\n")
         connection.read_reply()
         return
-    wire = wire_data(data)
+    wire = wire_data(mail.data)
     said.data_bytes = len(wire)
+    mail.hand_over()
     try:
         connection.write(wire)
     except LostError:

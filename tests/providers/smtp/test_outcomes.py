@@ -117,7 +117,10 @@ def test_replies_may_drip_in_pieces() -> None:
 def test_before_the_data_is_handed_over_nothing_was_accepted(
     cue: str, fault: Action, extensions: tuple[str, ...]
 ) -> None:
-    result, server, is_usable = send({cue: fault}, extensions=extensions, timeout_seconds=0.6)
+    handed_over: list[bool] = []
+    mail = a_mail(hand_over=lambda: handed_over.append(True))
+    result, server, is_usable = send({cue: fault}, mail, extensions=extensions, timeout_seconds=0.6)
+    assert handed_over == []
     assert (result.outcome, result.scope, result.reason) == (
         NOT_ACCEPTED,
         Scope.PROVIDER,
@@ -137,7 +140,12 @@ def test_before_the_data_is_handed_over_nothing_was_accepted(
 def test_after_the_final_dot_the_mail_is_in_doubt(
     fault: Action, extensions: tuple[str, ...]
 ) -> None:
-    result, server, is_usable = send({"END": fault}, extensions=extensions, timeout_seconds=0.6)
+    handed_over: list[bool] = []
+    mail = a_mail(hand_over=lambda: handed_over.append(True))
+    result, server, is_usable = send(
+        {"END": fault}, mail, extensions=extensions, timeout_seconds=0.6
+    )
+    assert handed_over == [True]
     assert (result.outcome, result.reason) == (UNKNOWN, Reason.LOST_AFTER_DATA)
     assert result.recipients == ()
     assert "bytes of data]" in result.dialogue
