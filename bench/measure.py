@@ -8,7 +8,8 @@ from pathlib import Path
 from mailservice.launcher import local_environment
 
 ROOT = Path(__file__).resolve().parents[1]
-HOME = ROOT / "var" / "bench"
+#: Benches that run side by side name homes of their own.
+HOME = Path(os.environ.get("BENCH_HOME") or ROOT / "var" / "bench")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
