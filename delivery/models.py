@@ -75,6 +75,7 @@ class EmailType(models.Model):
             maximum=timedelta(seconds=self.retry_max_seconds),
             give_up_after=timedelta(seconds=self.retry_give_up_seconds),
             max_attempts=self.max_attempts,
+            resends_unknown=self.unknown_policy == UnknownPolicy.RESEND,
         )
 
 

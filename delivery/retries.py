@@ -21,6 +21,8 @@ class RetryPolicy:
     maximum: timedelta
     give_up_after: timedelta
     max_attempts: int
+    #: A mail of which nobody knows whether it arrived: rather twice than never.
+    resends_unknown: bool = False
 
 
 def next_attempt_at(  # noqa: PLR0913 - the facts are few, but all different

@@ -1,6 +1,18 @@
 """The hot tables as record sets: what the bulk statements write, in one place."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailservice.core.ids import uuid7
 from mailservice.core.sql import RecordSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+    from delivery.states import EventKind
 
 CONTENT = "delivery_content"
 MESSAGE = "delivery_message"
@@ -87,3 +99,29 @@ EVENT_ROWS = RecordSet(
         "detail": "text",
     }
 )
+
+
+def write_events(
+    message_ids: Iterable[UUID],
+    kind: EventKind,
+    at: datetime,
+    *,
+    actor: str = "",
+    detail: str = "",
+) -> None:
+    """Write the same event for each of the messages."""
+    EVENT_ROWS.insert(
+        EVENT,
+        [
+            {
+                "id": uuid7(),
+                "message_id": message_id,
+                "kind": kind.value,
+                "recipient": "",
+                "at": at,
+                "actor": actor,
+                "detail": detail,
+            }
+            for message_id in message_ids
+        ],
+    )

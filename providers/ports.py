@@ -127,6 +127,11 @@ class SendResult:
     #: The conversation (commands and replies, no credentials, no body); empty when all went well.
     dialogue: str = ""
 
+    @property
+    def is_account_fault(self) -> bool:
+        """True if the account refused us, not the mail: another may take it."""
+        return self.outcome is Outcome.NOT_ACCEPTED and self.scope is Scope.PROVIDER
+
 
 class Session(Protocol):
     """One warm connection; not thread-safe, used by one thread at a time."""

@@ -64,10 +64,14 @@ _JSON_PLACES = tuple(
 )
 
 
+_COLUMNS = """m.id, m.content_id, m.owner_id, m.email_type, m.lane, m.priority, m.is_test,
+          m.recipients, m.addresses, m.context, m.headers, m.pinned_provider_id, m.sequence_key,
+          m.expires_at, m.created_at, m.attempt_count, m.error"""
+
 # `queued` means claimable: no clock is compared, so workers' and web hosts' clocks may differ.
 # Strict order first; then the heads of the lower priorities that have waited too long, so that a
 # steady stream of priority 1 cannot starve priority 5.
-_CLAIM = """
+_CLAIM = f"""
 WITH strict AS MATERIALIZED (
     SELECT id FROM delivery_message
      WHERE lane = %(lane)s AND status = 'queued' AND NOT awaits_turn
@@ -84,10 +88,12 @@ UPDATE delivery_message m
        updated_at = now()
   FROM (SELECT id FROM strict UNION SELECT id FROM aged) AS picked
  WHERE m.id = picked.id
-RETURNING m.id, m.content_id, m.owner_id, m.email_type, m.lane, m.priority, m.is_test,
-          m.recipients, m.addresses, m.context, m.headers, m.pinned_provider_id, m.sequence_key,
-          m.expires_at, m.created_at, m.attempt_count, m.error
-"""
+RETURNING {_COLUMNS}
+"""  # noqa: S608 - names from this module only, values are parameters
+
+_HELD = f"""
+SELECT {_COLUMNS} FROM delivery_message m WHERE m.lease_id = %s AND m.status = 'sending'
+"""  # noqa: S608 - as above
 
 _GIVE_BACK = """
 UPDATE delivery_message
@@ -111,6 +117,13 @@ def claim(*, lease_id: UUID, lane: Lane, limit: int) -> list[Claimed]:
         )
         rows = cursor.fetchall()
     return [_claimed(row) for row in rows]
+
+
+def held_under(lease_id: UUID) -> list[Claimed]:
+    """Return what was claimed under a lease and is not recorded."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD, [lease_id])
+        return [_claimed(row) for row in cursor.fetchall()]
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
@@ -139,12 +152,14 @@ class LeaseHolder:
 
     def __init__(self, *, worker: str, lane: Lane) -> None:
         self.id = uuid7()
+        self.worker = worker[:80]
+        self.lane = lane
         self._seconds = settings.LEASE_SECONDS
         self.deadline = self._new_deadline()
         now = database_now()
         Lease.objects.create(
             id=self.id,
-            worker=worker[:80],
+            worker=self.worker,
             lane=lane,
             started_at=now,
             expires_at=now + timedelta(seconds=self._seconds),

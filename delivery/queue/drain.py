@@ -8,7 +8,6 @@ of the chosen accounts, and records results in batches every few tens of millise
 from __future__ import annotations
 
 import logging
-import queue
 import random
 import time
 from dataclasses import dataclass
@@ -21,26 +20,27 @@ from django.utils import timezone
 
 from delivery.dispatch import wake, wake_seen
 from delivery.email_types import email_types
-from delivery.models import EmailType, UnknownPolicy
 from delivery.queue.claims import Claimed, LeaseHolder, claim, give_back
+from delivery.queue.journal import WireJournal, journal_folder
+from delivery.queue.outbox import Outbox
 from delivery.queue.outcomes import Step, after_attempt
 from delivery.queue.prepare import InHand, prepare, suppressed_among
 from delivery.queue.record import Ended, Recorder, Tried
-from delivery.queue.senders import Job
+from delivery.queue.recovery import recover_dead
 from delivery.queue.sweep import promote_due
-from delivery.queue.test_mode import TEST_SENDERS
 from delivery.queue.warm import Warm, warm_kit
 from delivery.states import EventKind, Lane, Status
-from providers.ports import Outcome, Reason, Scope, SendResult
-from providers.quotas import SettlementBook, release, reserve
+from providers.ports import Outcome, Reason, SendResult
+from providers.quotas import release, reserve
 from providers.routing import Decision, MessageFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from delivery.models import EmailType
     from delivery.queue.accounts import Accounts
-    from providers.models import Provider
+    from delivery.queue.senders import Job
     from providers.quotas import Settlement
 
 logger = logging.getLogger(__name__)
@@ -54,8 +54,6 @@ FAN_OUT_SECONDS = 0.2
 RECLAIM_SECONDS = 0.05
 #: An account with no quota known to reopen, or no account at all: look again after so long.
 NO_ACCOUNT_WAIT = timedelta(minutes=1)
-#: A message of unknown outcome whose type prefers twice to never is sent again after so long.
-UNKNOWN_WAIT = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
@@ -73,23 +71,21 @@ class Drain:
     def __init__(
         self,
         *,
-        lane: Lane,
-        worker: str,
+        lease: LeaseHolder,
+        journal: WireJournal,
         seconds: float,
         is_stopping: Callable[[], bool],
         kit: Warm,
     ) -> None:
-        self._lane = lane
-        self._worker = worker
+        self._lane = lease.lane
+        self._lease = lease
         self._end = time.monotonic() + seconds
         self._is_stopping = is_stopping
         self._accounts: Accounts = kit.accounts
         self._contents = kit.contents
-        self._recorder = Recorder(worker=worker)
-        self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._in_hand: dict[UUID, InHand] = {}
+        self._recorder = Recorder(worker=lease.worker)
+        self._outbox = Outbox(accounts=kit.accounts, journal=journal, may_send=self._may_send)
         self._ended: list[Ended] = []
-        self._book = SettlementBook()
         self._next_claim = 0.0
         self._next_fan_out = time.monotonic() + FAN_OUT_SECONDS / 10
         self._report = DrainReport()
@@ -99,16 +95,15 @@ class Drain:
 
     def run(self) -> DrainReport:
         """Drain until the lane is empty, time is up or the process is to stop."""
-        self._lease = LeaseHolder(worker=self._worker, lane=self._lane)
-        wake_seen(self._lane)
-        promote_due()
         try:
+            wake_seen(self._lane)
+            promote_due()
             self._loop()
             self._wind_up()
         except BaseException:
-            # Nobody will record what is sent from here on, so nothing more may be.
+            # Nobody here will record what is sent from here on, so nothing more may be.
             self._lease.abandon()
-            self._withdraw()
+            self._outbox.abandon()
             raise
         return self._report
 
@@ -119,11 +114,11 @@ class Drain:
         while True:
             may_go_on = not self._is_stopping() and time.monotonic() < self._end
             claimed = 0
-            if may_go_on and len(self._in_hand) <= low_water and self._is_time_to_claim():
+            if may_go_on and len(self._outbox) <= low_water and self._is_time_to_claim():
                 claimed = self._try_to_claim()
-            if not claimed and not self._in_hand and not self._ended:
+            if not claimed and not self._outbox and not self._ended:
                 return
-            if not may_go_on and (not self._in_hand or self._is_stopping()):
+            if not may_go_on and (not self._outbox or self._is_stopping()):
                 return
             self._collect()
             self._record()
@@ -139,7 +134,7 @@ class Drain:
         try:
             return self._claim_chunk()
         except (OperationalError, InterfaceError):
-            if not self._in_hand and not self._ended:
+            if not self._outbox and not self._ended:
                 raise
             logger.exception("No claim; the mails in hand come first")
             self._next_claim = time.monotonic() + 1
@@ -172,23 +167,22 @@ class Drain:
 
     def _collect(self) -> None:
         """Wait for results, but no longer than the ones in hand may wait to be written."""
-        if not self._in_hand:
+        if not self._outbox:
             return
         deadline = time.monotonic() + RECORD_SECONDS
-        while self._in_hand and len(self._ended) < RECORD_BATCH:
-            remaining = deadline - time.monotonic()
-            try:
-                job = self._finished.get(timeout=max(remaining, 0))
-            except queue.Empty:
+        while self._outbox and len(self._ended) < RECORD_BATCH:
+            finished = self._outbox.next_finished(deadline - time.monotonic())
+            if finished is None:
                 return
-            self._finish(job)
+            self._finish(*finished)
 
     def _record(self) -> None:
         ended, self._ended = self._ended, []
-        settlements = self._book.take()
+        settlements = self._outbox.take_settlements()
         if not ended and not settlements:
             return
         self._record_patiently(ended, settlements)
+        self._outbox.forget([item.message.id for item in ended])
         self._report.recorded += len(ended)
         if any(item.message.sequence_key for item in ended):
             self._next_claim = 0.0
@@ -217,19 +211,21 @@ class Drain:
 
     def _wind_up(self) -> None:
         """Finish what is on the wire, give back the rest, and let go of lease and reservations."""
-        for item in self._take_back():
+        for item in self._outbox.take_back():
             self._hand_back(item)
-        while self._in_hand and self._lease.renew_if_due():
+        while self._outbox and self._lease.renew_if_due():
             self._collect()
             self._record()
         self._record()
         if give_back(lease_id=self._lease.id, ids=self._unsent):
             wake(self._lane)
-        if self._in_hand:
-            # Still on the wire though the lease is lost: the sweeper settles it.
+        if self._outbox:
+            # Still on the wire though the lease is lost.
+            self._outbox.abandon()
             return
         release(self._lease.id)
         self._lease.close()
+        self._outbox.close()
 
     def _hand_back(self, item: InHand) -> None:
         """Return a message to the queue: as if never claimed, or with the attempts it had."""
@@ -238,24 +234,6 @@ class Drain:
             return
         step = Step(Status.RETRY, "Its worker stopped before the next attempt.", timezone.now())
         self._ended.append(Ended(item.message, step, tuple(item.attempts)))
-
-    def _withdraw(self, provider_id: UUID | None = None) -> list[Job]:
-        """Take from the sender threads what none has begun: of one account, or of all."""
-
-        def is_meant(job: Job) -> bool:
-            is_its = provider_id in (None, job.decision.provider_id)
-            return is_its and job.message.id in self._in_hand
-
-        holders = [*self._accounts.all_senders(), TEST_SENDERS]
-        return [job for senders in holders for job in senders.withdraw(is_meant)]
-
-    def _take_back(self, provider_id: UUID | None = None) -> list[InHand]:
-        """Withdraw, and return the messages without their reservations."""
-        taken = []
-        for job in self._withdraw(provider_id):
-            self._settle(job, sent=0)
-            taken.append(self._in_hand.pop(job.message.id))
-        return taken
 
     # --- from claim to wire -----------------------------------------------------------------------
 
@@ -315,7 +293,7 @@ class Drain:
         real = [entry for entry in group if not entry[0].message.is_test]
         for item, decision in group:
             if item.message.is_test:
-                self._submit(item, decision, None)
+                self._outbox.submit(item, decision, None)
         granted = len(real)
         if provider.has_limits and real:
             granted = reserve(
@@ -326,27 +304,10 @@ class Drain:
                 now=now,
             )
         for item, decision in real[:granted]:
-            self._submit(item, decision, provider)
+            self._outbox.submit(item, decision, provider)
         if granted < len(real):
             self._accounts.note_exhausted(provider_id)
         return [item for item, _ in real[granted:]]
-
-    def _submit(self, item: InHand, decision: Decision, provider: Provider | None) -> None:
-        message = item.message
-        self._in_hand[message.id] = item
-        senders = TEST_SENDERS if provider is None else self._accounts.senders(provider)
-        senders.submit(
-            Job(
-                message=message,
-                content=item.content,
-                fields=item.fields,
-                recipients=item.addresses,
-                decision=decision,
-                number=message.attempt + len(item.attempts),
-                is_live=self._may_send,
-                done=self._finished.put,
-            )
-        )
 
     def _may_send(self) -> bool:
         return self._lease.is_live
@@ -371,25 +332,25 @@ class Drain:
 
     # --- from wire to record ----------------------------------------------------------------------
 
-    def _finish(self, job: Job) -> None:
-        item = self._in_hand.pop(job.message.id)
+    def _finish(self, item: InHand, job: Job) -> None:
         now = timezone.now()
         if job.problem is not None:
-            self._settle(job, sent=0)
+            self._outbox.settle(job, sent=0)
             step = Step(Status.FAILED, job.problem.message)
             self._ended.append(Ended(job.message, step, tuple(item.attempts), EventKind.FAILED))
             return
         if job.result is None or job.started_at is None:
             # Our lease may have run out before it was sent: whoever claims it next sends it.
-            self._settle(job, sent=0)
+            self._outbox.settle(job, sent=0)
             self._hand_back(item)
             return
         may_have_sent = job.result.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
-        self._settle(job, sent=int(may_have_sent))
+        self._outbox.settle(job, sent=int(may_have_sent))
         item.attempts.append(
             Tried(
                 provider_id=job.decision.provider_id,
                 decision=job.decision,
+                decision_id=job.decision.digest,
                 number=job.number,
                 started_at=job.started_at,
                 duration_ms=job.duration_ms,
@@ -397,7 +358,7 @@ class Drain:
             )
         )
         self._report.sent += int(job.result.outcome is Outcome.ACCEPTED)
-        if _is_account_fault(job.result):
+        if job.result.is_account_fault:
             self._try_elsewhere(item, job, now)
         else:
             if job.decision.provider_id is not None:
@@ -407,17 +368,13 @@ class Drain:
             )
 
     def _after(self, item: InHand, result: SendResult, now: datetime) -> Step:
-        email_type = self._types[item.message.email_type]
-        step = after_attempt(
+        return after_attempt(
             item.message,
             result,
-            policy=email_type.retry_policy,
+            policy=self._types[item.message.email_type].retry_policy,
             now=now,
             jitter=random.random(),  # noqa: S311 - spreads retries, protects nothing
         )
-        if step.status is Status.UNKNOWN and email_type.unknown_policy == UnknownPolicy.RESEND:
-            return Step(Status.UNKNOWN, step.error, due_at=now + UNKNOWN_WAIT)
-        return step
 
     def _try_elsewhere(self, item: InHand, job: Job, now: datetime) -> None:
         """Take the next account, or wait for this one: it refused us, not the mail."""
@@ -430,21 +387,13 @@ class Drain:
             # It lacks what this one mail needs (such as SMTPUTF8): the account itself is fine.
             self._accounts.pause(provider_id, timedelta(seconds=wish) if wish is not None else None)
             # The others that wait for it must not each find out by a time-out of their own.
-            self._route(self._take_back(provider_id), now)
+            self._route(self._outbox.take_back(provider_id), now)
         item.refused_by |= {provider_id}
         decision = self._decide(item)
         if decision.provider_id is not None and not self._is_stopping():
             self._route([item], now)
             return
         self._ended.append(Ended(item.message, self._after(item, result, now), item.attempts))
-
-    def _settle(self, job: Job, *, sent: int) -> None:
-        provider_id = job.decision.provider_id
-        if provider_id is None or job.message.is_test:
-            return
-        provider = self._accounts.provider(provider_id)
-        if provider is not None:
-            self._book.note(provider, sent=sent)
 
 
 def drain_lane(
@@ -455,10 +404,12 @@ def drain_lane(
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> DrainReport:
     """Drain a lane for a bounded time in this process; return what was done."""
+    folder = journal_folder()
+    recover_dead()
     with warm_kit() as kit:
-        drain = Drain(lane=lane, worker=worker, seconds=seconds, is_stopping=is_stopping, kit=kit)
+        lease = LeaseHolder(worker=worker, lane=lane)
+        journal = WireJournal(folder, lease_id=lease.id, capacity=2 * settings.DRAIN_CHUNK + 16)
+        drain = Drain(
+            lease=lease, journal=journal, seconds=seconds, is_stopping=is_stopping, kit=kit
+        )
         return drain.run()
-
-
-def _is_account_fault(result: SendResult) -> bool:
-    return result.outcome is Outcome.NOT_ACCEPTED and result.scope is Scope.PROVIDER

@@ -7,6 +7,7 @@ complete, so that recording is one statement for many messages.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from delivery.retries import RetryPolicy, next_attempt_at
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from delivery.queue.claims import Claimed
 
+#: A message of unknown outcome whose type prefers twice to never is sent again after so long.
+UNKNOWN_WAIT = timedelta(minutes=15)
 #: Recipient states that need no further attempt.
 RESOLVED = frozenset({"sent", "delivered", "bounced", "failed", "suppressed", "complained"})
 #: Recipient states that mean: the mail reached the provider.
@@ -50,7 +53,8 @@ def after_attempt(
 ) -> Step:
     """Return where the message goes after `result`."""
     if result.outcome is Outcome.UNKNOWN:
-        return Step(Status.UNKNOWN, error=_line(result))
+        due_at = now + UNKNOWN_WAIT if policy.resends_unknown else None
+        return Step(Status.UNKNOWN, error=_line(result), due_at=due_at)
     if not result.recipients:
         step = _uniform(message, result, policy=policy, now=now, jitter=jitter)
         return step if step.status is Status.SENT else _mark_all(message, step)

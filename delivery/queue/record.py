@@ -64,11 +64,13 @@ class Tried:
     """One attempt as it went."""
 
     provider_id: UUID | None
-    decision: Decision
+    decision_id: UUID
     number: int
     started_at: datetime
     duration_ms: int
     result: SendResult
+    #: The explanation itself, to be stored if it is not yet.
+    decision: Decision | None = None
     #: Fixed before it is written, so that writing it twice is writing it once.
     id: UUID = field(default_factory=uuid7)
 
@@ -121,7 +123,10 @@ class Recorder:
             for tried in item.attempts
         ]
         decisions = {
-            tried.decision.digest: tried.decision for item in ended for tried in item.attempts
+            tried.decision_id: tried.decision
+            for item in ended
+            for tried in item.attempts
+            if tried.decision is not None
         }
         fresh = {key: decisions[key] for key in decisions.keys() - self._stored_decisions}
         with transaction.atomic():
@@ -167,7 +172,7 @@ def _attempt_row(message: Claimed, tried: Tried, worker: str) -> dict[str, Any]:
         "message_id": message.id,
         "number": tried.number,
         "provider_id": tried.provider_id,
-        "decision_id": tried.decision.digest,
+        "decision_id": tried.decision_id,
         "started_at": tried.started_at,
         "duration_ms": tried.duration_ms,
         "outcome": result.outcome.value,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from delivery.compose import CompiledContent, MailFields
     from delivery.queue.claims import Claimed
+    from delivery.queue.journal import Entry
     from providers.routing import Decision
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Job:
     recipients: tuple[str, ...]
     decision: Decision
     number: int
+    #: Its place in the wire journal.
+    entry: Entry
     #: Asked right before the wire: False once the lease is no longer safely ours.
     is_live: Callable[[], bool]
     #: Told about the finished job, from the sender's thread.
@@ -140,6 +143,7 @@ class AccountSenders:
         try:
             while (job := self._next_job()) is not None:
                 session = self._work(job, session)
+                job.entry.end(job.result, job.duration_ms)
                 job.done(job)
         finally:
             if session is not None:
@@ -147,6 +151,7 @@ class AccountSenders:
             connections.close_all()
 
     def _work(self, job: Job, session: Session | None) -> Session | None:
+        job.entry.begin()
         mail = _composed(job)
         if mail is None:
             return session
@@ -206,6 +211,7 @@ def _compose(job: Job) -> OutgoingMail:
         data=job.content.compose(fields),
         needs_smtputf8=job.content.needs_smtputf8(fields)
         or not all(recipient.isascii() for recipient in job.recipients),
+        hand_over=job.entry.hand_over,
     )
 
 

@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 from django.utils import timezone
 
 from delivery.dispatch import wake
-from delivery.models import EmailType, Lease, Message, UnknownPolicy
+from delivery.models import EmailType, Message, UnknownPolicy
+from delivery.queue.recovery import reclaim_lost, recover_dead
 from delivery.queue.sequences import lock_sequences_of, move_sequences_on
 from delivery.states import STOPPABLE, EventKind, Lane, Status
-from delivery.tables import EVENT, EVENT_ROWS
-from mailservice.core.ids import uuid7
-from mailservice.core.sql import advisory_key, database_now, try_lock_for_transaction
-from providers import quotas
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from uuid import UUID
+from delivery.tables import write_events
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +34,6 @@ UPDATE delivery_message SET status = 'queued', updated_at = now()
 RETURNING lane
 """
 
-_RECLAIM = """
-UPDATE delivery_message
-   SET status = 'queued', lease_id = NULL, updated_at = now(),
-       error = 'Its worker vanished; it may have been sent.'
- WHERE lease_id = ANY(%s) AND status = 'sending'
-RETURNING id
-"""
-
 _EXPIRE = """
 UPDATE delivery_message SET status = 'expired', updated_at = now()
  WHERE id = ANY(%s) AND status = ANY(%s) AND expires_at <= %s
@@ -64,14 +48,13 @@ UPDATE delivery_message SET status = 'queued', updated_at = now()
 RETURNING id
 """
 
-_RECLAIMING = advisory_key("sweep", "reclaim")
-
 _last_promotion = 0.0
 
 
 def sweep() -> dict[str, int]:
     """Do all of it once; return how many messages each part moved."""
     moved = {
+        "recovered": recover_dead(),
         "reclaimed": reclaim_lost(),
         "expired": expire_overdue(),
         "resolved": resolve_unknown(),
@@ -95,41 +78,6 @@ def promote_due(*, is_forced: bool = False) -> int:
         return int(cursor.rowcount)
 
 
-def reclaim_lost() -> int:
-    """Queue again what workers held whose lease ran out or is gone; return how many."""
-    with transaction.atomic():
-        if not try_lock_for_transaction(_RECLAIMING):
-            # Another sweep is at it, perhaps waiting for a worker that was stopped while recording.
-            return 0
-        now = database_now()
-        expired = list(
-            Lease.objects.select_for_update(skip_locked=True)
-            .filter(expires_at__lte=now)
-            .values_list("pk", flat=True)
-        )
-        held = {
-            lease_id
-            for lease_id in Message.objects.filter(lease_id__isnull=False)
-            .order_by()
-            .values_list("lease_id", flat=True)
-            .distinct()
-            if lease_id is not None
-        }
-        orphaned = held - set(Lease.objects.filter(pk__in=held).values_list("pk", flat=True))
-        dead = [*expired, *orphaned]
-        if not dead:
-            return 0
-        with connection.cursor() as cursor:
-            cursor.execute(_RECLAIM, [dead])
-            ids = [row[0] for row in cursor.fetchall()]
-        _write_events(ids, EventKind.LEASE_EXPIRED, now)
-        quotas.abandon(dead)
-        Lease.objects.filter(pk__in=expired).delete()
-    if ids:
-        logger.warning("Queued again %d messages of %d vanished workers", len(ids), len(dead))
-    return len(ids)
-
-
 def expire_overdue() -> int:
     """End messages whose `expires_at` passed while they waited; return how many."""
     now = timezone.now()
@@ -147,7 +95,7 @@ def expire_overdue() -> int:
         with connection.cursor() as cursor:
             cursor.execute(_EXPIRE, [ids, sorted(STOPPABLE), now])
             moved = cursor.fetchall()
-        _write_events([row[0] for row in moved], EventKind.EXPIRED, now)
+        write_events([row[0] for row in moved], EventKind.EXPIRED, now)
         move_sequences_on({(row[1], row[2]) for row in moved if row[2]}, now=now)
     return len(moved)
 
@@ -161,27 +109,9 @@ def resolve_unknown() -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_RESOLVE, [names, now, BATCH])
         ids = [row[0] for row in cursor.fetchall()]
-        _write_events(ids, EventKind.RESOLVED, now)
+        write_events(ids, EventKind.RESOLVED, now)
     return len(ids)
 
 
 def _has_claimable(lane: Lane) -> bool:
     return Message.objects.filter(lane=lane, status=Status.QUEUED, awaits_turn=False).exists()
-
-
-def _write_events(ids: Sequence[UUID], kind: EventKind, now: datetime) -> None:
-    EVENT_ROWS.insert(
-        EVENT,
-        [
-            {
-                "id": uuid7(),
-                "message_id": message_id,
-                "kind": kind.value,
-                "recipient": "",
-                "at": now,
-                "actor": "",
-                "detail": "",
-            }
-            for message_id in ids
-        ],
-    )

@@ -7,7 +7,7 @@ claim: a cancel that reports a message as cancelled has won, and the message wil
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -16,12 +16,11 @@ from delivery.dispatch import wake_on_commit
 from delivery.models import Message
 from delivery.queue.sequences import lock_sequences_of, move_sequences_on
 from delivery.states import RETRIABLE, STOPPABLE, EventKind, Lane, Status
-from delivery.tables import EVENT, EVENT_ROWS
+from delivery.tables import write_events
 from mailservice.core.errors import ConflictError, InvalidInputError
-from mailservice.core.ids import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
     from datetime import datetime
     from uuid import UUID
 
@@ -139,7 +138,8 @@ def _move(
                 },
             )
             moved = cursor.fetchall()
-        _write_events(moved, kind, actor, now, send_at)
+        detail = f"for {send_at.isoformat()}" if send_at else ""
+        write_events([row[0] for row in moved], kind, now, actor=actor, detail=detail)
         move_sequences_on(
             {(row[3], row[4]) for row in moved if row[4]},
             now=now,
@@ -150,28 +150,3 @@ def _move(
     left = [message_id for message_id in wanted if message_id not in changed]
     refused = dict(Message.objects.filter(pk__in=left).values_list("pk", "status"))
     return Change(tuple(row[0] for row in moved), refused)
-
-
-def _write_events(
-    moved: Sequence[tuple[Any, ...]],
-    kind: EventKind,
-    actor: str,
-    now: datetime,
-    send_at: datetime | None,
-) -> None:
-    detail = f"for {send_at.isoformat()}" if send_at else ""
-    EVENT_ROWS.insert(
-        EVENT,
-        [
-            {
-                "id": uuid7(),
-                "message_id": row[0],
-                "kind": kind.value,
-                "recipient": "",
-                "at": now,
-                "actor": actor,
-                "detail": detail,
-            }
-            for row in moved
-        ],
-    )

@@ -69,6 +69,7 @@ def local_environment(
         "HTTPS": "0",
         "STATIC_FROM_SOURCE": "1",
         "PUBLIC_URL": f"http://localhost:{port}",
+        "WIRE_JOURNAL_DIR": str(place.path / "wire"),
     }
     return {name: value for name, value in variables.items() if name not in known}
 

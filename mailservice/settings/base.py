@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -227,6 +228,12 @@ DRAIN_CHUNK = _at_least("DRAIN_CHUNK", 40, 1)
 DRAIN_THREADS = _at_least("DRAIN_THREADS", 16, 1)
 #: A claim not renewed for so long is given to another worker.
 LEASE_SECONDS = _at_least("LEASE_SECONDS", 30, 5)
+#: Where draining processes keep what a kill must not take; memory of this host does. It outlives a
+#: container's restart only on a volume.
+_memory = Path("/dev/shm")  # noqa: S108 - we make a private folder there
+WIRE_JOURNAL_DIR = env.str("WIRE_JOURNAL_DIR", default="") or str(
+    (_memory if _memory.is_dir() else Path(gettempdir())) / f"mailservice-{os.geteuid()}"
+)
 #: After so long in the queue a lower priority gets its share of every claim.
 AGEING_SECONDS = _at_least("AGEING_SECONDS", 30, 1)
 #: How many days idempotency keys are remembered.
