@@ -222,8 +222,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mailservice@localhos
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="delivery.backend.QueueBackend")
 #: A drain task gives its worker slot back after so many seconds, even with mail left.
 DRAIN_SECONDS = _at_least("DRAIN_SECONDS", 5, 1)
-#: Messages claimed at once; what a kill leaves in doubt is at most about this much per process.
-DRAIN_CHUNK = _at_least("DRAIN_CHUNK", 40, 1)
+#: Messages claimed at once. Half of it should keep all sender threads busy.
+DRAIN_CHUNK = _at_least("DRAIN_CHUNK", 100, 1)
 #: Sender threads of one draining process.
 DRAIN_THREADS = _at_least("DRAIN_THREADS", 16, 1)
 #: A claim not renewed for so long is given to another worker.
