@@ -21,6 +21,9 @@ from providers.ports import (
     Session,
 )
 
+#: Where subject and sender are looked for: a large mail is not parsed as a whole.
+_MAX_HEAD_BYTES = 65_536
+
 
 class InboxAdapter:
     """Delivers to the inbox of one account."""
@@ -39,7 +42,8 @@ class InboxAdapter:
 
     def deliver(self, mail: OutgoingMail) -> SendResult:
         """Keep the mail; a repeated attempt finds it there and changes nothing."""
-        headers = BytesHeaderParser(policy=compat32).parsebytes(mail.data)
+        data = bytes(mail.data)
+        headers = BytesHeaderParser(policy=compat32).parsebytes(data[:_MAX_HEAD_BYTES])
         _, is_new = InboxMail.objects.get_or_create(
             provider_id=self._provider_id,
             message_id=mail.message_id,
@@ -48,8 +52,8 @@ class InboxAdapter:
                 "recipients": list(mail.recipients),
                 "sender": _decoded(headers.get("From"))[:500],
                 "subject": _decoded(headers.get("Subject"))[:998],
-                "data": mail.data,
-                "size_bytes": len(mail.data),
+                "data": data,
+                "size_bytes": len(data),
                 "received_at": timezone.now(),
             },
         )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
+    from providers.mail_data import MailData
+
 
 class Outcome(StrEnum):
     """What one try at one provider came to (delivery contract, DESIGN §2)."""
@@ -75,8 +77,9 @@ class OutgoingMail:
     return_path: str
     #: RFC 5321 RCPT TO addresses without angle brackets, no duplicates.
     recipients: tuple[str, ...]
-    #: RFC 5322 message, CRLF line ends, not dot-stuffed, without Bcc.
-    data: bytes
+    #: RFC 5322 message, CRLF line ends, not dot-stuffed, without Bcc. `len`, `isascii` and `bytes`
+    #: work on it either way; `mail_data.chunks_of` reads it without holding it all.
+    data: MailData
     #: True if an address or header needs SMTPUTF8 (RFC 6531).
     needs_smtputf8: bool = False
     #: Adapters call it right before the step after which the provider may have the mail (for SMTP

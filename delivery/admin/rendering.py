@@ -24,7 +24,7 @@ def raw(message: Message) -> bytes:
 
     Raises `DomainError`, and `FileNotFoundError` if the storage lost an attachment.
     """
-    return compiled(message).compose(fields_of(message))
+    return bytes(compiled(message).compose(fields_of(message)))
 
 
 def fields_of(message: Message) -> MailFields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.core.files.storage import default_storage
@@ -24,11 +25,21 @@ from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.rest import OrjsonParser
 
 if TYPE_CHECKING:
+    from django.core.files.uploadedfile import UploadedFile
     from rest_framework.request import Request
 
-    from delivery.intake import AttachmentInput
+    from delivery.models import Blob
 
 _PARTS = ("file", "attachment", "content")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A file whose bytes are in the storage."""
+
+    filename: str
+    content_type: str
+    blob: Blob
 
 
 class Attachments(APIView):
@@ -37,26 +48,33 @@ class Attachments(APIView):
     scopes = {"POST": Scope.EMAILS_SEND}
     parser_classes = [OrjsonParser, MultiPartParser]
 
-    def prepare(self, request: Request) -> AttachmentInput:
+    def prepare(self, request: Request) -> _Stored:
         """Read the file, and store its bytes."""
-        data = _from_parts(request) if is_multipart(request) else json_body(request)
-        given = read_upload(data, limits=limits())
-        store_blob(given.content or b"", now=timezone.now())
-        return given
+        if is_multipart(request):
+            data, file = _from_parts(request)
+            given = read_upload(data, limits=limits())
+            blob = store_blob(file, now=timezone.now())
+        else:
+            given = read_upload(json_body(request), limits=limits())
+            blob = store_blob(given.content or b"", now=timezone.now())
+        return _Stored(given.filename, given.content_type, blob)
 
-    def post(self, request: Request, *, prepared: AttachmentInput) -> Response:
+    def post(self, request: Request, *, prepared: _Stored) -> Response:
         """Keep the file for a month."""
         item = upload(
             owner_id=key_of(request).user_id,
             filename=prepared.filename,
             content_type=prepared.content_type,
-            data=prepared.content or b"",
+            blob=prepared.blob,
         )
         return Response(presenters.upload(item), status=201)
 
 
-def _from_parts(request: Request) -> dict[str, object]:
-    """Return the one file of a multipart request as an object, the other parts over it."""
+def _from_parts(request: Request) -> tuple[dict[str, object], UploadedFile[bytes]]:
+    """Return the one file of a multipart request and what describes it, the other parts first.
+
+    Its size is checked here and its bytes are left where they are: `content` is empty.
+    """
     require_size(request)
     files = [(name, file) for name, found in request.FILES.lists() for file in found]
     if len(files) != 1 or files[0][0] not in _PARTS:
@@ -68,12 +86,13 @@ def _from_parts(request: Request) -> dict[str, object]:
             f"An attachment has at most {limits().max_attachment_bytes} bytes.",
             code="too_large",
         )
-    data: dict[str, object] = {
-        "filename": file.name,
-        "content_type": file.content_type,
-        "content": file.read(),
-    }
-    return data | {name: value for name, value in request.POST.items() if value}
+    if request.POST.get("content"):
+        raise InvalidInputError.for_field(
+            "content", "Give the content once, as a file.", code="conflict"
+        )
+    data: dict[str, object] = {"filename": file.name, "content_type": file.content_type}
+    given = {name: value for name, value in request.POST.items() if value}
+    return data | given | {"content": b""}, file
 
 
 class Attachment(APIView):

@@ -1,6 +1,7 @@
 """From content and message to the bytes on the wire. No database, no clock, no network."""
 
 from delivery.compose.content import CompiledContent, Preview, compile_content
+from delivery.compose.encoded import Encoded, EncodedFiles, SpoolError, encode_file
 from delivery.compose.errors import ComposeError
 from delivery.compose.source import AttachmentSource, ContentSource, MailFields
 
@@ -9,7 +10,11 @@ __all__ = [
     "CompiledContent",
     "ComposeError",
     "ContentSource",
+    "Encoded",
+    "EncodedFiles",
     "MailFields",
     "Preview",
+    "SpoolError",
     "compile_content",
+    "encode_file",
 ]

@@ -1,8 +1,9 @@
 """Content compiled once, mails written from it many times.
 
 Two ways lead to a mail. The direct one joins prepared bytes: header skeleton, encoded bodies,
-boundaries. The general one builds the MIME entity with the standard library's `email`; it carries
-attachments and is what the direct one is compared with. Header fields are the same bytes on both.
+boundaries, and refers to files that were encoded once. The general one builds the MIME entity with
+the standard library's `email` and is what the direct one is compared with. Header fields are the
+same bytes on both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from delivery.compose.bodies import EncodedText, encode_text, utf8
 from delivery.compose.errors import ComposeError
-from delivery.compose.general import check_attachment, mime_entity
+from delivery.compose.general import mime_entity
 from delivery.compose.headers import (
     address_header,
     custom_header,
@@ -23,6 +24,7 @@ from delivery.compose.headers import (
     wire_domain,
 )
 from delivery.compose.plaintext import html_to_text, text_template, tidy
+from delivery.compose.structure import Structure
 from mailservice.core.addresses import Address, domain_of
 from templates_app.engine import Compiled, compile_source
 
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from delivery.compose.source import ContentSource, MailFields
+    from providers.mail_data import MailData
 
 _NO_CONTEXT: Mapping[str, object] = {}
-_MIME = b"MIME-Version: 1.0\r\n"
 
 
 class Preview(NamedTuple):
@@ -56,8 +58,7 @@ class CompiledContent:
         self._html = _Source(source.html, is_template=source.is_template, html=True)
         self._text = _text_source(source, self._html)
         self._head = _Head(source)
-        for attachment in source.attachments:
-            check_attachment(attachment)
+        self._structure = Structure(source, self.boundary)
 
     @property
     def templates(self) -> tuple[Compiled, ...]:
@@ -65,44 +66,34 @@ class CompiledContent:
         sources = (self._subject.source, self._html, self._text)
         return tuple(part.template for part in sources if part.template is not None)
 
-    def compose(self, fields: MailFields) -> bytes:
-        """Return the mail, 7-bit unless an address needs SMTPUTF8, the same bytes every time.
+    def compose(self, fields: MailFields) -> MailData:
+        """Return the mail, 7-bit unless an address needs SMTPUTF8, the same octets every time.
 
-        Raises `ComposeError` and `TemplateRenderProblem`.
+        It is plain bytes unless large files go with it. Raises `ComposeError`,
+        `TemplateRenderProblem` and what encoding a file raises.
         """
-        if self.source.attachments:
-            return self.compose_general(fields)
         html, text = self._encoded_bodies(fields)
-        head = self._head.lines(fields, self._subject.line(fields))
-        if html is None:
-            return b"".join((head, _MIME, *_part("plain", text)))
-        boundary = self.boundary.encode()
-        return b"".join(
-            (
-                head,
-                _MIME,
-                b'Content-Type: multipart/alternative; boundary="',
-                boundary,
-                b'"\r\n\r\n--',
-                boundary,
-                b"\r\n",
-                *_part("plain", text),
-                b"\r\n--",
-                boundary,
-                b"\r\n",
-                *_part("html", html),
-                b"\r\n--",
-                boundary,
-                b"--\r\n",
-            )
-        )
+        structure = self._structure
+        parts = [
+            self._head.lines(fields, self._subject.line(fields)),
+            structure.opening,
+            *_part("plain", text),
+        ]
+        if html is not None:
+            parts += (structure.between, *_part("html", html))
+        if structure.has_files:
+            return structure.with_files(b"".join(parts))
+        parts.append(structure.closing)
+        return b"".join(parts)
 
     def compose_general(self, fields: MailFields) -> bytes:
-        """Return the same mail through the standard library, with attachments if there are any."""
+        """Return the same mail through the standard library."""
         html, text = self._bodies(fields)
         head = self._head.lines(fields, self._subject.line(fields))
         files = self.source.attachments
-        return head + mime_entity(html, text, files, boundary=self.boundary)
+        return head + mime_entity(
+            html if self.source.html else None, text, files, boundary=self.boundary
+        )
 
     def needs_smtputf8(self, fields: MailFields) -> bool:
         """Tell whether an address in the header can only be written as UTF-8 (RFC 6532)."""

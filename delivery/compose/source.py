@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from delivery.compose.encoded import Encoded
     from mailservice.core.addresses import Address
 
 
@@ -24,8 +25,8 @@ class AttachmentSource:
     disposition: Literal["attachment", "inline"]
     #: Without angle brackets; may be empty for an attachment.
     content_id: str
-    #: Called each time a mail is composed.
-    read: Callable[[], bytes] = field(repr=False)
+    #: Called each time a mail is composed: returns the same octets, without encoding them anew.
+    encoded: Callable[[], Encoded] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,29 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from delivery.blobs import read_blob
-from delivery.compose import AttachmentSource, CompiledContent, ContentSource, compile_content
+from delivery.blobs import blob_chunks
+from delivery.compose import (
+    AttachmentSource,
+    CompiledContent,
+    ContentSource,
+    EncodedFiles,
+    compile_content,
+)
 from delivery.models import Attachment, Content, Disposition
 from mailservice.core.addresses import Address
 from mailservice.core.errors import DomainError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
     from uuid import UUID
 
 #: Contents kept per process.
 MAX_CONTENTS = 500
 #: Characters of source kept per process: compiled ones take about three times as much memory.
 MAX_CHARACTERS = 10_000_000
+
+#: Attachments as the mails of this process carry them, one for all contents with the same file.
+_FILES = EncodedFiles()
 
 
 def source_of(content: Content) -> ContentSource:
@@ -38,13 +47,12 @@ def source_of(content: Content) -> ContentSource:
 
 
 def _attachment(item: Attachment) -> AttachmentSource:
-    read: Callable[[], bytes] = partial(read_blob, item.blob.stored_as)
     return AttachmentSource(
         filename=item.filename,
         content_type=item.content_type,
         disposition="inline" if item.disposition == Disposition.INLINE else "attachment",
         content_id=item.cid,
-        read=read,
+        encoded=partial(_FILES.get, item.blob_id, partial(blob_chunks, item.blob.stored_as)),
     )
 
 

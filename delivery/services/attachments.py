@@ -42,10 +42,9 @@ class AttachmentLink:
     cid: str
 
 
-def upload(*, owner_id: UUID, filename: str, content_type: str, data: bytes) -> Upload:
-    """Keep a file for later messages of its owner."""
+def upload(*, owner_id: UUID, filename: str, content_type: str, blob: Blob) -> Upload:
+    """Keep a file, just stored, for later messages of its owner."""
     now = timezone.now()
-    blob = store_blob(data, now=now)
     return Upload.objects.create(
         owner_id=owner_id,
         blob=blob,

@@ -284,6 +284,8 @@ if S3_BUCKET:
             "default_acl": None,
             # The name of bytes that a purge is about to remove must not be taken again.
             "file_overwrite": False,
+            # Beyond, what is read from it goes to a temporary file.
+            "max_memory_size": FILE_UPLOAD_MAX_MEMORY_SIZE,
         },
     }
 STORAGES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from delivery.api import requests
+from delivery.blobs import read_blob
 from delivery.models import Attachment, Blob, Upload
 from tests.support.api import Api, mail
 
@@ -53,6 +55,22 @@ def test_a_file_in_a_form_is_kept(api: Api):
     assert response.status_code == 201
     body = response.json()
     assert (body["filename"], body["content_type"], body["size"]) == ("b.txt", "text/plain", 4)
+
+
+def test_a_large_file_in_a_form_is_kept_whole(api: Api):
+    data = bytes(range(256)) * 8192  # beyond what Django keeps of an upload in memory
+    file = SimpleUploadedFile("b.bin", data)
+    body = api.form("/attachments", {"file": file}).json()
+    assert body["size"] == len(data)
+    blob = Blob.objects.get()
+    assert (blob.pk, read_blob(blob.stored_as)) == (hashlib.sha256(data).hexdigest(), data)
+
+
+def test_a_form_gives_its_content_once(api: Api):
+    response = api.form("/attachments", {"file": SimpleUploadedFile("b", b"x"), "content": "eA=="})
+    assert response.status_code == 400
+    assert response.json()["details"]["content"][0]["code"] == "conflict"
+    assert not Blob.objects.exists()
 
 
 def test_a_download_needs_the_link_only_and_is_always_saved(api: Api):

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.core.files.storage import storages
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from delivery.blobs import read_blob, store_blob
+from delivery.blobs import blob_chunks, read_blob, store_blob
 from delivery.models import Blob
 
 if TYPE_CHECKING:
@@ -92,6 +93,18 @@ def bucket(settings: Any) -> Iterator[Objects]:
     yield Bucket.objects
     server.shutdown()
     server.server_close()
+
+
+def test_a_file_is_kept_and_read_in_chunks(bucket: Objects) -> None:
+    data = bytes(range(256)) * 1000
+    file = SimpleUploadedFile("x.bin", data)
+    blob = store_blob(file, now=timezone.now())
+    assert list(bucket.values()) == [data]
+    file.seek(0)
+    assert file.read() == data
+    chunks = list(blob_chunks(blob.stored_as))
+    assert b"".join(chunks) == data
+    assert max(map(len, chunks)) == 65_536
 
 
 def test_bytes_are_kept_once_in_the_bucket_and_read_back(bucket: Objects) -> None:

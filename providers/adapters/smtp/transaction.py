@@ -20,7 +20,8 @@ from providers.adapters.smtp.replies import (
     remote_id,
     to_reply,
 )
-from providers.ports import Outcome, OutgoingMail, Reason, SendResult
+from providers.adapters.smtp.wire import wire_chunks
+from providers.ports import Outcome, OutgoingMail, Reason, Reply, SendResult
 
 if TYPE_CHECKING:
     from providers.adapters.smtp.client import Extensions, SmtpClient
@@ -33,6 +34,10 @@ _MAX_DIALOGUE_CHARS = 16_000
 _UNSAFE = re.compile(r"[\x00-\x20<>\x7f]")
 
 
+class UnreadableError(LostError):
+    """A part of the mail could not be read: we broke off, the server is not at fault."""
+
+
 def is_safe_address(address: str) -> bool:
     """Return whether `address` cannot break out of its command line."""
     if _UNSAFE.search(address):
@@ -42,18 +47,6 @@ def is_safe_address(address: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def wire_data(data: bytes) -> bytes:
-    """Return a message as it goes on the wire: dots stuffed, ended by the final dot.
-
-    Dots after a bare LF are stuffed as well, which changes nothing for well-formed messages and
-    keeps data with bare LF from ending early at servers that take LF for a line end.
-    """
-    stuffed = data.replace(b"\n.", b"\n..")
-    dot = b"." if data.startswith(b".") else b""
-    end = b".\r\n" if data.endswith(b"\r\n") else b"\r\n.\r\n"
-    return b"".join((dot, stuffed, end))
 
 
 def envelope_commands(
@@ -85,7 +78,7 @@ class Transaction:
     replies: list[WireReply] = field(default_factory=list)
     #: The reply to the data; None if it was not sent or not answered.
     final: WireReply | None = None
-    #: Octets of data written, final dot included; 0 if it was not asked for.
+    #: Octets of data given to the kernel to send, final dot included; 0 if it was not asked for.
     data_bytes: int = 0
     #: True once the kernel took the whole of the data.
     is_handed_over: bool = False
@@ -182,11 +175,13 @@ def _send_data(
         connection.write(b".\r\n")
         connection.read_reply()
         return
-    wire = wire_data(mail.data)
-    said.data_bytes = len(wire)
     mail.hand_over()
     try:
-        connection.write(wire)
+        for chunk in wire_chunks(mail.data):
+            said.data_bytes += len(chunk)
+            connection.write(chunk)
+    except OSError as error:
+        raise UnreadableError(f"the mail cannot be read: {type(error).__name__}") from error
     except LostError:
         # A server may refuse half-way, say why and hang up.
         parting = connection.read_parting_reply()
@@ -265,12 +260,18 @@ def _shared_verdict(said: Transaction) -> Verdict:
     if mail_reply is not None and not mail_reply.is_positive:
         return classify(Stage.MAIL, to_reply(mail_reply))
     if said.fault is not None:
-        return without_verdict(str(said.fault), is_handed_over=said.is_handed_over)
+        return _verdict_on_fault(said.fault, is_handed_over=said.is_handed_over)
     if said.closing_reply is not None:
         return classify(Stage.MAIL, to_reply(said.closing_reply))
     if data_reply is not None and data_reply.code >= 400:  # noqa: PLR2004 - reply classes
         return classify(Stage.DATA, to_reply(data_reply))
     return without_verdict("the server's reply to DATA makes no sense", is_handed_over=False)
+
+
+def _verdict_on_fault(fault: WireError, *, is_handed_over: bool) -> Verdict:
+    if isinstance(fault, UnreadableError):
+        return Verdict(Outcome.NOT_ACCEPTED, Reason.OTHER, reply=Reply(text=str(fault)))
+    return without_verdict(str(fault), is_handed_over=is_handed_over)
 
 
 def _verdict_on_data(said: Transaction, final: WireReply) -> Verdict:

@@ -4,7 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from delivery.compose import AttachmentSource, ContentSource, MailFields, compile_content
+from delivery.compose import (
+    AttachmentSource,
+    ContentSource,
+    MailFields,
+    compile_content,
+    encode_file,
+)
 from mailservice.core.addresses import Address
 
 FOLDER = Path(__file__).parent / "golden"
@@ -67,13 +73,15 @@ CASES = {
             from_email="shop@shop.example",
             from_name="The Shop",
             attachments=(
-                AttachmentSource("logo.gif", "image/gif", "inline", "logo@shop", lambda: PIXEL),
+                AttachmentSource(
+                    "logo.gif", "image/gif", "inline", "logo@shop", lambda: encode_file([PIXEL])
+                ),
                 AttachmentSource(
                     "Rechnung f\u00fcr \u4f60.pdf",
                     "application/pdf",
                     "attachment",
                     "",
-                    lambda: b"%PDF-" * 40,
+                    lambda: encode_file([b"%PDF-" * 40]),
                 ),
             ),
         ),
@@ -104,7 +112,7 @@ CASES = {
 def write() -> None:
     """Write all files anew."""
     for name, (source, fields) in CASES.items():
-        (FOLDER / f"{name}.eml").write_bytes(compile_content(source).compose(fields))
+        (FOLDER / f"{name}.eml").write_bytes(bytes(compile_content(source).compose(fields)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from delivery.compose import (
     ContentSource,
     MailFields,
     compile_content,
+    encode_file,
 )
 from mailservice.core.addresses import Address
 from templates_app.engine import TemplateRenderProblem, TemplateSyntaxProblem
@@ -39,7 +40,7 @@ def parse(data):
 
 def attachment(data=b"\x00\x01" * 100, **changes):
     base = AttachmentSource(
-        "a.bin", "application/octet-stream", "attachment", "", read=lambda: data
+        "a.bin", "application/octet-stream", "attachment", "", encoded=lambda: encode_file([data])
     )
     return replace(base, **changes)
 

@@ -1,5 +1,7 @@
 """Whatever a mail says, both ways of writing it must read the same, and read what was meant."""
 
+from binascii import a2b_base64
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
@@ -9,7 +11,13 @@ from uuid import UUID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from delivery.compose import ContentSource, MailFields, compile_content
+from delivery.compose import (
+    AttachmentSource,
+    ContentSource,
+    MailFields,
+    compile_content,
+    encode_file,
+)
 from mailservice.core.addresses import Address
 from mailservice.core.headers import UNSAFE_IN_HEADER
 
@@ -88,6 +96,23 @@ contents = st.builds(
         max_size=2,
     ),
 )
+# Above 48 KiB a file is spooled to disk, above 96 KiB no mail is joined any more.
+file_bytes = st.one_of(
+    st.binary(max_size=200),
+    st.sampled_from((b".\r\n" * 30, b"--=_x", b"\x00" * 49_152, bytes(range(256)) * 400)),
+)
+files = st.builds(
+    lambda name, kind, disposition, cid, data: AttachmentSource(
+        name, kind, disposition, cid, encoded=lambda: encode_file([data])
+    ),
+    one_line.map(lambda name: name[:120]),
+    st.sampled_from(
+        ("application/pdf", "Image/PNG", "text/plain", "text/html", "message/rfc822", "a/b+c.d-e")
+    ),
+    st.sampled_from(("attachment", "inline")),
+    st.sampled_from(("", "logo", "part1.x@shop.example")),
+    file_bytes,
+)
 messages = st.builds(
     MailFields,
     message_id=st.uuids(),
@@ -98,7 +123,7 @@ messages = st.builds(
 
 
 def parse(data):
-    return message_from_bytes(data, policy=policy.SMTP)
+    return message_from_bytes(bytes(data), policy=policy.SMTP)
 
 
 def reading(mail):
@@ -142,7 +167,7 @@ def wanted(boxes):
 )
 def test_both_ways_read_the_same_and_as_meant(source, fields):
     compiled = compile_content(source)
-    data = compiled.compose(fields)
+    data = bytes(compiled.compose(fields))
     mail = parse(data)
     assert reading(mail) == reading(parse(compiled.compose_general(fields)))
     assert data.isascii()
@@ -158,6 +183,43 @@ def test_both_ways_read_the_same_and_as_meant(source, fields):
         assert mail.get_body(("plain",)).get_content() == said(source.text)
 
 
+def octets(item):
+    encoded = item.encoded()
+    pieces = [encoded] if isinstance(encoded, bytes) else encoded.chunks()
+    return a2b_base64(b"".join(pieces))
+
+
+def described(part):
+    """Return what a mail program knows of a file."""
+    return (
+        part.get_content_type(),
+        part.get_content_charset(),
+        part.get_content_disposition(),
+        part["Content-ID"],
+        part.get_filename(),
+        part.get_payload(decode=True),
+    )
+
+
+@given(contents, messages, st.lists(files, min_size=1, max_size=4).map(tuple))
+def test_files_read_the_same_on_both_ways_and_as_meant(source, fields, attachments):
+    source = replace(source, attachments=attachments)
+    compiled = compile_content(source)
+    data = compiled.compose(fields)
+    mail, reference = parse(data), parse(compiled.compose_general(fields))
+    assert [(k, str(v)) for k, v in mail.items()] == [(k, str(v)) for k, v in reference.items()]
+    assert [described(part) for part in mail.walk()] == [
+        described(part) for part in reference.walk()
+    ]
+    assert bytes(data) == bytes(compile_content(source).compose(fields))
+    assert (len(data), data.isascii()) == (len(bytes(data)), True)
+    assert not any(part.defects for part in mail.walk())
+    inline = [item for item in attachments if source.html and item.disposition == "inline"]
+    beside = [item for item in attachments if item not in inline]
+    found = [part.get_payload(decode=True) for part in mail.walk() if not part.is_multipart()]
+    assert found[1 + bool(source.html) :] == [octets(item) for item in (*inline, *beside)]
+
+
 @given(st.lists(addresses, min_size=1, max_size=40))
 def test_recipients_read_back_with_names_and_a_labels(boxes):
     source = ContentSource("s", "", "t", "a@b.example", "")
@@ -168,8 +230,8 @@ def test_recipients_read_back_with_names_and_a_labels(boxes):
 @given(one_line)
 def test_header_lines_stay_within_76_where_words_allow(subject):
     source = ContentSource(subject, "", "t", "a@b.example", "")
-    data = compile_content(source).compose(
-        MailFields(UUID(int=1), datetime(2026, 1, 1, tzinfo=UTC))
+    data = bytes(
+        compile_content(source).compose(MailFields(UUID(int=1), datetime(2026, 1, 1, tzinfo=UTC)))
     )
     head = data.partition(b"\r\n\r\n")[0]
     longest_word = max(map(len, subject.split()), default=0)

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from delivery import dispatch
+from delivery.blobs import store_blob
 from delivery.dispatch import wake, wake_seen
 from delivery.intake import Limits, MessageInput, parse_batch, parse_message
 from delivery.models import Attachment, Blob, Content, Message
@@ -180,7 +181,12 @@ def test_a_batch_shares_one_content_and_reports_each_failure(user: User) -> None
 
 def test_attachments_are_stored_once_and_sent(user: User, settings: Any, tmp_path: Any) -> None:
     settings.MEDIA_ROOT = tmp_path
-    kept = upload(owner_id=user.pk, filename="a.txt", content_type="text/plain", data=b"same")
+    kept = upload(
+        owner_id=user.pk,
+        filename="a.txt",
+        content_type="text/plain",
+        blob=store_blob(b"same", now=timezone.now()),
+    )
     attachments = [
         {"filename": "b.txt", "content": "c2FtZQ==", "content_type": "text/plain"},
         {"id": str(kept.pk)},
@@ -201,7 +207,7 @@ def test_a_storage_that_does_not_answer_costs_an_attempt_and_a_lost_file_the_mai
 ) -> None:
     settings.MEDIA_ROOT = tmp_path
     smtp_account(1)
-    attachments = [{"filename": "b.txt", "content": "c2FtZQ==", "content_type": "text/plain"}]
+    attachments = [{"filename": "b.txt", "content": "Z29uZQ==", "content_type": "text/plain"}]
     message = queue(user, attachments=attachments)
     file = tmp_path / Blob.objects.get().stored_as
     file.rename(tmp_path / "aside")
@@ -222,7 +228,12 @@ def test_a_storage_that_does_not_answer_costs_an_attempt_and_a_lost_file_the_mai
 def test_somebody_elses_upload_cannot_be_attached(user: User, settings: Any, tmp_path: Any) -> None:
     settings.MEDIA_ROOT = tmp_path
     other = User.objects.create_user("other@example.com")
-    kept = upload(owner_id=other.pk, filename="a.txt", content_type="text/plain", data=b"x")
+    kept = upload(
+        owner_id=other.pk,
+        filename="a.txt",
+        content_type="text/plain",
+        blob=store_blob(b"x", now=timezone.now()),
+    )
     details = refused(user, attachments=[{"id": str(kept.pk)}])
     assert details["attachments[0].id"][0]["code"] == "not_found"
 

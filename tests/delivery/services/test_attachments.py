@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
 from django.utils import timezone
 
 from accounts.models import User
-from delivery.blobs import read_blob, store_blob
+from delivery.blobs import blob_chunks, read_blob, store_blob
 from delivery.intake import AttachmentInput, Disposition
 from delivery.models import Attachment, Blob, Content, Upload
 from delivery.services.attachments import (
@@ -47,7 +48,8 @@ def files(folder: Path) -> list[str]:
 
 
 def uploaded(user: User, data: bytes = DATA) -> Upload:
-    return upload(owner_id=user.pk, filename="a.pdf", content_type="application/pdf", data=data)
+    blob = store_blob(data, now=timezone.now())
+    return upload(owner_id=user.pk, filename="a.pdf", content_type="application/pdf", blob=blob)
 
 
 def attached(data: bytes, now: datetime) -> Attachment:
@@ -81,6 +83,33 @@ def test_the_same_bytes_are_stored_once(folder: Path, now: datetime) -> None:
     assert files(folder) == [f"attachments/{DIGEST[:2]}/{DIGEST}"]
     assert (second.size_bytes, second.created_at, second.touched_at) == (8, now, now + SECOND)
     assert read_blob(second.stored_as) == DATA
+
+
+def test_a_file_is_stored_in_chunks_and_read_in_chunks(folder: Path, now: datetime) -> None:
+    data = bytes(range(256)) * 1000
+    file = SimpleUploadedFile("x.bin", data)
+    file.read(10)
+    blob = store_blob(file, now=now)
+    assert (blob.pk, blob.size_bytes) == (hashlib.sha256(data).hexdigest(), len(data))
+    chunks = list(blob_chunks(blob.stored_as))
+    assert b"".join(chunks) == data
+    assert max(map(len, chunks)) == 65_536
+    assert store_blob(data, now=now) == store_blob(file, now=now) == blob
+
+
+def test_an_uploaded_file_on_disk_is_moved_and_can_be_read_on(folder: Path, now: datetime) -> None:
+    with TemporaryUploadedFile("x.bin", "a/b", 4, None) as file:
+        file.write(b"data")
+        blob = store_blob(file, now=now)
+        assert not Path(file.temporary_file_path()).exists()
+        assert b"".join(file.chunks()) == b"data"
+        assert store_blob(file, now=now + SECOND) == blob
+    assert read_blob(blob.stored_as) == b"data"
+
+
+def test_the_first_chunk_of_lost_bytes_says_so(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        next(blob_chunks("attachments/no/such"))
 
 
 def test_other_bytes_are_another_blob(folder: Path, now: datetime) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.adapters.smtp.transaction import wire_data
+from providers.adapters.smtp.wire import stuffed, wire_chunks, wire_data
+from providers.mail_data import LargeData
 from providers.ports import Outcome
 from tests.support.smtp import AnyPortController, a_mail, an_adapter
 
@@ -65,6 +66,31 @@ def test_stuffing_is_undone_by_removing_one_leading_dot(lines: list[bytes]) -> N
     assert wire.endswith(b".\r\n")
     received = [line.removeprefix(b".") for line in wire.removesuffix(b".\r\n").split(b"\r\n")]
     assert received == [*lines, b""]
+
+
+PIECES = st.lists(
+    st.one_of(
+        st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\r\n.", b"x"]), st.binary(max_size=5)
+    ),
+    max_size=30,
+)
+
+
+@given(PIECES)
+def test_stuffing_is_the_same_wherever_the_data_is_cut(pieces: list[bytes]) -> None:
+    assert b"".join(stuffed(iter(pieces))) == wire_data(b"".join(pieces))
+
+
+@settings(max_examples=30)
+@given(LINES, st.integers(0, 3))
+def test_a_large_mail_is_stuffed_like_a_small_one(lines: list[bytes], shift: int) -> None:
+    data = b"x" * shift + b"".join(line + b"\r\n" for line in lines) * 4000
+    assert b"".join(wire_chunks(data)) == wire_data(data)
+    assert b"".join(wire_chunks(LargeData((data, b".\r\n")))) == wire_data(data + b".\r\n")
+
+
+def test_a_small_mail_is_one_piece() -> None:
+    assert list(wire_chunks(b".a\r\n")) == [b"..a\r\n.\r\n"]
 
 
 @pytest.mark.parametrize(

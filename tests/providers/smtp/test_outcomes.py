@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+
 import pytest
 
 from providers.adapters.smtp.transaction import PIPELINE_DEPTH
+from providers.mail_data import LargeData
 from providers.ports import (
     Outcome,
     OutgoingMail,
@@ -164,6 +168,66 @@ def test_data_cut_off_half_way_was_not_accepted() -> None:
     )
     assert not is_usable
     assert server.mails == []
+
+
+class Unreadable:
+    """A part of a mail whose second half the disk has lost."""
+
+    def __len__(self) -> int:
+        return 200_000
+
+    def chunks(self) -> Iterator[bytes]:
+        yield b"y" * 65_536
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_large_mail_arrives_whole_in_one_conversation_with_others() -> None:
+    body = (b"." * 76 + b"\r\n") * 3000
+    data = LargeData((b"Subject: x\r\n\r\n", body, b"the end\r\n"))
+    handed_over: list[bool] = []
+    mail = a_mail(data=data, hand_over=lambda: handed_over.append(True))
+    with FaultyServer() as server:
+        session = an_adapter(server.port).open()
+        outcomes = [session.send(one).outcome for one in (a_mail(), mail, a_mail())]
+        session.close()
+    assert outcomes == [Outcome.ACCEPTED] * 3
+    assert handed_over == [True]
+    assert [one.data for one in server.mails] == [DATA, bytes(data), DATA]
+    assert [line for line in server.lines if line.startswith("MAIL")][1] == (
+        f"MAIL FROM:<a@a.example> SIZE={len(data)}"
+    )
+
+
+def test_a_large_mail_above_the_servers_limit_is_rejected_unsent() -> None:
+    result, server, _ = send({}, a_mail(data=LargeData((b"x" * 900_000, b"y" * 200_000))))
+    assert (result.outcome, result.reply.enhanced_code) == (Outcome.REJECTED, "5.3.4")
+    assert not any(line.startswith("MAIL") for line in server.lines)
+
+
+@pytest.mark.parametrize("fault", [Drop(after_bytes=1000), Drop(after_bytes=70_000, reset=True)])
+def test_a_large_mail_cut_off_half_way_was_not_accepted(fault: Action) -> None:
+    handed_over: list[bool] = []
+    mail = a_mail(data=LargeData((BIG, BIG)), hand_over=lambda: handed_over.append(True))
+    result, server, is_usable = send({"BODY": fault}, mail, extensions=ROOMY)
+    assert (result.outcome, result.scope, result.reason) == (
+        NOT_ACCEPTED,
+        Scope.PROVIDER,
+        Reason.CONNECTION,
+    )
+    assert (handed_over, is_usable, server.mails) == ([True], False, [])
+
+
+def test_a_mail_we_cannot_read_to_its_end_was_not_accepted_and_no_fault_of_the_account() -> None:
+    mail = a_mail(data=LargeData((b"Subject: x\r\n\r\n", Unreadable(), b"\r\n")))
+    result, server, is_usable = send({}, mail)
+    assert (result.outcome, result.scope, result.reason) == (
+        NOT_ACCEPTED,
+        Scope.MESSAGE,
+        Reason.OTHER,
+    )
+    assert result.reply.text == "the mail cannot be read: OSError"
+    assert "[65550 bytes of data]" in result.dialogue
+    assert (is_usable, server.mails) == (False, [])
 
 
 def test_server_that_stops_reading_half_way_did_not_accept() -> None:
