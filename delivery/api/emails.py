@@ -27,10 +27,12 @@ from delivery.intake import parse_batch, parse_message
 from delivery.models import Message
 from delivery.selectors import message_content, message_history, message_page, message_summary
 from delivery.services.accept import queue_message, queue_messages
+from delivery.services.accept_once import queue_message_once
+from delivery.services.idempotency import Answer
 from delivery.states import Status
 from mailservice.core.errors import DomainError, InvalidInputError, NotFoundError
 from mailservice.core.ids import uuid7
-from mailservice.core.rest import OrjsonParser, encode_cursor, error_body, page_body
+from mailservice.core.rest import OrjsonParser, dump_json, encode_cursor, error_body, page_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from delivery.intake import BatchInput, MessageInput
     from delivery.selectors import Criteria
     from delivery.services.accept import Accepted
+    from delivery.services.idempotency import Claim
 
 READ_AND_SEND = {"GET": Scope.EMAILS_READ, "POST": Scope.EMAILS_SEND}
 
@@ -65,9 +68,21 @@ class Emails(APIView):
     def post(self, request: Request, *, prepared: MessageInput) -> Response:
         """Accept a message."""
         accepted = queue_message(message=prepared, sender=sender_of(key_of(request)))
-        row = presenters.accepted_row(accepted)
-        body = {"message": _sentence(accepted), **presenters.summary(row)}
-        return Response(body, status=202)
+        return Response(_accepted(accepted), status=202)
+
+    def post_once(self, request: Request, claim: Claim, *, prepared: MessageInput) -> Answer | None:
+        """Accept a message under an idempotency key with one statement, where that is enough."""
+        return queue_message_once(
+            message=prepared,
+            sender=sender_of(key_of(request)),
+            claim=claim,
+            present=lambda accepted: Answer(202, dump_json(_accepted(accepted))),
+        )
+
+
+def _accepted(accepted: Accepted) -> dict[str, Any]:
+    row = presenters.accepted_row(accepted)
+    return {"message": _sentence(accepted), **presenters.summary(row)}
 
 
 def _sentence(accepted: Accepted) -> str:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from accounts.api.authentication import key_of
-from delivery.services.idempotency import Answer, check_key, once
+from delivery.services.idempotency import Answer, Claim, check_key, once
 from mailservice.core.errors import DomainError
 from mailservice.core.rest import dump_json
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rest_framework.response import Response
     from rest_framework.views import APIView
 
-HEADER = "Idempotency-Key"
+#: As WSGI names `Idempotency-Key`.
+_HEADER_IN_ENVIRONMENT = "HTTP_IDEMPOTENCY_KEY"
 _CHUNK_BYTES = 1 << 16
 
 
@@ -30,8 +31,10 @@ def idempotent(view_class: type[APIView], *, locate: str = "") -> type[APIView]:
 
     What POST writes commits together with the key. Work that must not wait in that transaction
     (reading input, storing files) belongs into `prepare(request, **arguments)`, if the view has
-    one: POST then gets its result as `prepared`. An error answer stores nothing, since nothing was
-    done. With `locate`, the answer's field of that name makes the Location header.
+    one: POST then gets its result as `prepared`. A view that can do it in a single statement has
+    `post_once(request, claim, **arguments)`; None then asks for the long way. An error answer
+    stores nothing, since nothing was done. With `locate`, the answer's field of that name makes the
+    Location header.
     """
 
     class Idempotent(view_class):  # type: ignore[misc, valid-type]  # a base class chosen at run time
@@ -39,7 +42,7 @@ def idempotent(view_class: type[APIView], *, locate: str = "") -> type[APIView]:
 
         def post(self, request: Request, **arguments: Any) -> HttpResponse:
             """Answer from store, or do what is asked and store the answer."""
-            answer = _answer(super().post, getattr(self, "prepare", None), request, arguments)
+            answer = _answer(self, super().post, request, arguments)
             response = HttpResponse(
                 answer.body, status=answer.status_code, content_type="application/json"
             )
@@ -55,13 +58,13 @@ def idempotent(view_class: type[APIView], *, locate: str = "") -> type[APIView]:
     return Idempotent
 
 
-def _answer(post: Any, prepare: Any, request: Request, arguments: dict[str, Any]) -> Answer:
-    given = request.headers.get(HEADER)
+def _answer(view: Any, post: Any, request: Request, arguments: dict[str, Any]) -> Answer:
+    given = request.META.get(_HEADER_IN_ENVIRONMENT)
     key = None if given is None else check_key(given)
     refusal: DomainError | None = None
-    if prepare is not None:
+    if hasattr(view, "prepare"):
         try:
-            arguments = {**arguments, "prepared": prepare(request, **arguments)}
+            arguments = {**arguments, "prepared": view.prepare(request, **arguments)}
         except DomainError as error:
             # Not yet: what was fine the first time (an expiry in the future) may be so no more.
             refusal = error
@@ -74,8 +77,12 @@ def _answer(post: Any, prepare: Any, request: Request, arguments: dict[str, Any]
 
     if key is None:
         return produce()
-    return once(
-        api_key_id=key_of(request).pk, key=key, request_hash=request_hash(request), produce=produce
+    claim = Claim(key_of(request).pk, key, request_hash(request))
+    answer: Answer | None = None
+    if refusal is None and hasattr(view, "post_once"):
+        answer = view.post_once(request, claim, **arguments)
+    return answer or once(
+        api_key_id=claim.api_key_id, key=key, request_hash=claim.request_hash, produce=produce
     )
 
 

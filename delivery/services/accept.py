@@ -6,6 +6,7 @@ if its request was answered; the wake-up follows the commit.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +61,30 @@ class Accepted:
 
 
 @dataclass(slots=True)
-class _Draft:
-    """The rows one acceptance will write."""
+class Draft:
+    """The rows one acceptance will write: nothing is written yet."""
 
     now: datetime
     contents: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     links: list[tuple[UUID, Sequence[AttachmentLink]]] = field(default_factory=list)
+
+    @property
+    def is_one_statement(self) -> bool:
+        """True if nothing but contents and messages is to be read, locked or written with it."""
+        return not self.links and not any(row["sequence_key"] for row in self.messages)
+
+    def parameters(self) -> list[str]:
+        """Return what fills the statement of `insert_sql`."""
+        used = {row["content_id"] for row in self.messages}
+        contents = [row for row in self.contents if row["id"] in used]
+        return [to_json(contents), to_json(self.messages)]
+
+    def wake(self) -> None:
+        """Wake the lanes whose mail is due, once the running transaction has committed."""
+        wake_on_commit(
+            Lane(row["lane"]) for row in self.messages if row["status"] == Status.QUEUED.value
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +100,21 @@ def queue_message(
     *, message: MessageInput, sender: Sender, group_id: UUID | None = None
 ) -> Accepted:
     """Accept one message. Raises `InvalidInputError` naming the field; then nothing is written."""
-    outcome = queue_messages(messages=[message], sender=sender, group_id=group_id)[0]
-    if isinstance(outcome, DomainError):
-        raise outcome
-    return outcome
+    draft, accepted = draft_message(message=message, sender=sender, group_id=group_id)
+    _write(draft)
+    return accepted
+
+
+def draft_message(
+    *, message: MessageInput, sender: Sender, group_id: UUID | None = None
+) -> tuple[Draft, Accepted]:
+    """Return the rows of one message and how it reads once they are written.
+
+    Raises `InvalidInputError` naming the field.
+    """
+    draft = Draft(now=timezone.now())
+    prepared = _add_content(message, sender, draft)
+    return draft, _add_message(message, sender, prepared, draft, group_id)
 
 
 def queue_messages(
@@ -107,7 +136,7 @@ def queue_messages(
             message if message.context is not None else replace(message, context={})
             for message in messages
         ]
-    draft = _Draft(now=timezone.now())
+    draft = Draft(now=timezone.now())
     shared: dict[tuple[object, ...], _Prepared | DomainError] = {}
     results: list[Accepted | DomainError] = []
     for message in messages:
@@ -124,7 +153,7 @@ def queue_messages(
 def _shared_content(
     message: MessageInput,
     sender: Sender,
-    draft: _Draft,
+    draft: Draft,
     shared: dict[tuple[object, ...], _Prepared | DomainError],
 ) -> _Prepared:
     """Return the content row's stand-in, made once for all messages that say the same."""
@@ -155,7 +184,7 @@ def _shared_content(
     return held
 
 
-def _add_content(message: MessageInput, sender: Sender, draft: _Draft) -> _Prepared:
+def _add_content(message: MessageInput, sender: Sender, draft: Draft) -> _Prepared:
     email_type = email_types().get(message.email_type)
     if email_type is None:
         known = ", ".join(sorted(email_types()))
@@ -253,7 +282,7 @@ def _add_message(
     message: MessageInput,
     sender: Sender,
     prepared: _Prepared,
-    draft: _Draft,
+    draft: Draft,
     group_id: UUID | None,
 ) -> Accepted:
     if prepared.compiled:
@@ -299,26 +328,31 @@ def _add_message(
     return Accepted(message_id, status, draft.now, row, prepared.content)
 
 
+def insert_sql(condition: str = "") -> tuple[str, str]:
+    """Return the statements that write contents and messages, both or neither by `condition`."""
+    return (
+        CONTENT_ROWS.insert_sql(CONTENT, suffix=condition),
+        MESSAGE_ROWS.insert_sql(MESSAGE, suffix=condition),
+    )
+
+
 # Both tables in one round trip; the reference between them is checked at the commit.
-_INSERT = (
-    f"WITH contents AS ({CONTENT_ROWS.insert_sql(CONTENT)}) {MESSAGE_ROWS.insert_sql(MESSAGE)}"
-)
+_INSERT = "WITH contents AS ({}) {}".format(*insert_sql())
 
 
-def _write(draft: _Draft) -> None:
-    used = {row["content_id"] for row in draft.messages}
-    # Within a caller's transaction no savepoint: a failure here ends that one too.
-    with transaction.atomic(savepoint=False):
+def _write(draft: Draft) -> None:
+    # A single statement is a transaction already. Within a caller's transaction no savepoint: a
+    # failure here ends that one too.
+    alone = draft.is_one_statement
+    with nullcontext() if alone else transaction.atomic(savepoint=False):
         _take_turns(draft.messages)
-        contents = [row for row in draft.contents if row["id"] in used]
         with connection.cursor() as cursor:
-            cursor.execute(_INSERT, [to_json(contents), to_json(draft.messages)])
+            cursor.execute(_INSERT, draft.parameters())
+        used = {row["content_id"] for row in draft.messages}
         for content_id, links in draft.links:
             if content_id in used:
                 link_attachments(content_id=content_id, links=links, now=draft.now)
-        wake_on_commit(
-            Lane(row["lane"]) for row in draft.messages if row["status"] == Status.QUEUED.value
-        )
+        draft.wake()
 
 
 def _take_turns(rows: Iterable[dict[str, Any]]) -> None:

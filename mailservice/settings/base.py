@@ -110,14 +110,14 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "mailservice.core.pages.StaticFiles",
+    "mailservice.core.pages.ContentPolicy",
+    "mailservice.core.pages.Sessions",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "mailservice.core.pages.Csrf",
+    "mailservice.core.pages.Authentication",
+    "mailservice.core.pages.Messages",
+    "mailservice.core.pages.FrameOptions",
 ]
 
 ROOT_URLCONF = "mailservice.urls"
@@ -157,12 +157,17 @@ if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
 # A pool needs CONN_MAX_AGE 0. Celery closes a pool around every task, so workers have none.
 _HAS_POOL = PROCESS_ROLE == "web"
 DATABASES["default"] |= {
-    "ENGINE": "django.db.backends.postgresql",
+    "ENGINE": "mailservice.core.pooled" if _HAS_POOL else "django.db.backends.postgresql",
     "CONN_MAX_AGE": 0 if _HAS_POOL else _at_least("CONN_MAX_AGE", 600, 0),
-    "CONN_HEALTH_CHECKS": True,
+    # The pool looks itself, without a round trip.
+    "CONN_HEALTH_CHECKS": not _HAS_POOL,
 }
 _db_options = DATABASES["default"].setdefault("OPTIONS", {})
 _db_options.setdefault("connect_timeout", 5)
+# A dead network shows within a minute, and no firewall forgets an idle connection.
+_db_options.setdefault("keepalives_idle", 30)
+_db_options.setdefault("keepalives_interval", 10)
+_db_options.setdefault("keepalives_count", 3)
 _db_options.setdefault("application_name", f"mailservice-{PROCESS_ROLE}")
 # A process that was stopped inside a transaction must not hold up the others' for longer.
 _db_options.setdefault("options", "-c idle_in_transaction_session_timeout=20s")
