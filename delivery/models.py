@@ -284,7 +284,13 @@ class Message(models.Model):
                 condition=Q(lease_id__isnull=False),
                 name="delivery_message_lease_idx",
             ),
-            # The sweep: what ran out of time, and settling unknown outcomes.
+            # The sweep: unknown outcomes of types that send again; parked ones are passed over.
+            models.Index(
+                fields=["email_type", "due_at"],
+                condition=Q(status=Status.UNKNOWN),
+                name="delivery_message_unknown",
+            ),
+            # The sweep: what ran out of time.
             models.Index(
                 fields=["expires_at"],
                 condition=Q(

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from delivery.models import Attachment, Attempt, Content, Event, Message, Upload
 from delivery.references import first_id_at
+from delivery.states import Status
+from mailservice.core.sql import PLAN_FOR_VALUES, set_local
 from providers.models import RoutingDecision
 from templates_app.engine import TemplateRenderProblem, TemplateSyntaxProblem, compile_source
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Candidates looked through for what no index answers, per page.
 SCAN_ROWS = 20_000
+#: Matches up to which a tag is found by its index.
+RARE_ROWS = 2000
 #: How long after its `created_at` a message gets its id at the most: accepting a batch takes time.
 _SLACK = timedelta(minutes=10)
 
@@ -96,10 +101,24 @@ def message_page(
     visible: MessageQuerySet, criteria: Criteria, *, after: UUID | None, limit: int
 ) -> Page:
     """Return the messages that meet the criteria, among the visible ones older than `after`."""
+    with transaction.atomic():
+        set_local(PLAN_FOR_VALUES)
+        return _page(visible, criteria, after=after, limit=limit)
+
+
+def _page(visible: MessageQuerySet, criteria: Criteria, *, after: UUID | None, limit: int) -> Page:
     candidates = _indexed(visible, criteria).order_by("-pk")
     if after is not None:
         candidates = candidates.filter(pk__lt=after)
     scanned = _scanned(criteria)
+    if criteria.tag:
+        tagged = candidates.filter(tags__contains=[criteria.tag])
+        ids = list(tagged.order_by().values_list("pk", flat=True)[: RARE_ROWS + 1])
+        if len(ids) <= RARE_ROWS:
+            candidates = candidates.filter(pk__in=ids)
+        else:
+            # So many that its index would not help: look for them newest first.
+            scanned &= Q(tags__contains=[criteria.tag])
     found = candidates
     if scanned:
         window = candidates.values("pk")[:SCAN_ROWS]
@@ -115,10 +134,11 @@ def _indexed(messages: MessageQuerySet, criteria: Criteria) -> MessageQuerySet:
     """Apply what an index answers."""
     if criteria.statuses:
         messages = messages.filter(status__in=sorted(criteria.statuses))
+    if criteria.statuses == {Status.SENDING}:
+        # As the constraint has it; there is an index of leases.
+        messages = messages.filter(lease_id__isnull=False)
     if criteria.recipient:
         messages = messages.for_recipient(criteria.recipient)
-    if criteria.tag:
-        messages = messages.filter(tags__contains=[criteria.tag])
     if criteria.group_id is not None:
         messages = messages.filter(group_id=criteria.group_id)
     # Ids are made in time order, shortly after `created_at` is taken: the key bounds the range, the

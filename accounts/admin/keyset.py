@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django.contrib import messages
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import Model, QuerySet
 from psycopg.errors import QueryCanceled
 from unfold.views import ChangeList
 
 from accounts.admin.console import ConsoleAdmin
+from mailservice.core.sql import PLAN_FOR_VALUES, set_local
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -50,7 +51,7 @@ class KeysetChangeList(ChangeList):
         size = self.list_per_page
         try:
             with transaction.atomic():
-                _bound_time()
+                set_local(PLAN_FOR_VALUES | {"statement_timeout": f"{MAX_SECONDS}s"})
                 if after is not None:
                     rows = list(self.queryset.filter(pk__gt=after).order_by("pk")[: size + 1])
                 else:
@@ -108,8 +109,3 @@ def _uuid(value: str | None) -> UUID | None:
         return UUID(value) if value else None
     except ValueError:
         return None
-
-
-def _bound_time() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = '{MAX_SECONDS}s'")

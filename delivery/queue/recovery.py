@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from delivery.dispatch import wake_on_commit
 from delivery.email_types import email_types
-from delivery.models import Lease, Message
+from delivery.models import Lease
 from delivery.queue.claims import Claimed, give_back, held_under
 from delivery.queue.journal import Note, Stage, abandoned, journal_folder
 from delivery.queue.outcomes import Step, after_attempt
@@ -44,6 +44,18 @@ UPDATE delivery_message
    SET status = 'queued', lease_id = NULL, updated_at = now(), error = %s
  WHERE lease_id = ANY(%s) AND status = 'sending'
 RETURNING id, lane
+"""
+
+# One probe of the leases' index for each lease, however many messages they hold.
+_HOLDERS = """
+WITH RECURSIVE held AS (
+    (SELECT lease_id FROM delivery_message WHERE lease_id IS NOT NULL ORDER BY lease_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT m.lease_id FROM delivery_message m WHERE m.lease_id > held.lease_id
+             ORDER BY m.lease_id LIMIT 1)
+      FROM held WHERE held.lease_id IS NOT NULL
+)
+SELECT lease_id FROM held WHERE lease_id IS NOT NULL
 """
 
 _RECLAIMING = advisory_key("sweep", "reclaim")
@@ -155,14 +167,9 @@ def reclaim_lost() -> int:
             .filter(expires_at__lte=now)
             .values_list("pk", flat=True)
         )
-        held = {
-            lease_id
-            for lease_id in Message.objects.filter(lease_id__isnull=False)
-            .order_by()
-            .values_list("lease_id", flat=True)
-            .distinct()
-            if lease_id is not None
-        }
+        with connection.cursor() as cursor:
+            cursor.execute(_HOLDERS)
+            held = {row[0] for row in cursor.fetchall()}
         orphaned = held - set(Lease.objects.filter(pk__in=held).values_list("pk", flat=True))
         dead = [*expired, *orphaned]
         if not dead:

@@ -59,6 +59,19 @@ class RecordSet:
             return int(cursor.rowcount)
 
 
+#: Has PostgreSQL plan statements for their very values. A prepared statement gets a general plan
+#: after a few uses; for a list whose filter is rare one day and common the next, that may read the
+#: whole table.
+PLAN_FOR_VALUES = {"plan_cache_mode": "force_custom_plan"}
+
+
+def set_local(settings: Mapping[str, str]) -> None:
+    """Change settings of the database session until the transaction ends."""
+    calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {calls}", [part for item in settings.items() for part in item])
+
+
 def advisory_key(*parts: object) -> int:
     """Return a signed 64-bit key for PostgreSQL's advisory locks, the same in every process."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
