@@ -1,7 +1,7 @@
-# make run | test | test-long | check | format | stop | clean | distclean
+# make run | test | test-long | bench | check | format | stop | clean | distclean
 #
 # PYTHON=python3.12 chooses the interpreter of the virtual environment, PORT and HOST where `run` listens,
-# ARGS="-k quota" adds arguments to the test runner.
+# ARGS="-k quota" adds arguments to the test runner, ARGS="--quick" to the benchmarks.
 
 export PYTHONUTF8 := 1
 VENV := .venv
@@ -18,7 +18,7 @@ CHECK_ENV := env -u DJANGO_SETTINGS_MODULE ENV_FILE=/dev/null DEBUG=0 HTTPS=1 \
 	ENCRYPTION_KEYS=MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long check format stop clean distclean
+.PHONY: help install run test test-long bench check format stop clean distclean
 
 help:
 	@sed -n '1,4s/^# \{0,1\}//p' Makefile
@@ -47,6 +47,10 @@ test: install
 
 test-long: install
 	@$(PY) -m pytest -q --create-db -m long --hypothesis-profile=long $(ARGS)
+
+# Results go to var/bench; ARGS="--only drain,accept" chooses parts.
+bench: install
+	@$(PY) -m bench.run $(ARGS)
 
 check: install
 	$(PY) -m ruff format --check .

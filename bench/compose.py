@@ -19,6 +19,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
+from bench.mail import SENDER, SUBJECT, TEXT, context, html, recipient
 from delivery.compose import CompiledContent, ContentSource, MailFields, compile_content
 from mailservice.core.addresses import Address
 
@@ -26,39 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUNDS = 5
-NAMES = ("first", "last", "city", "order", "total", "date", "shop", "phone", "agent", "link")
-PARAGRAPH = (
-    '<p style="margin:0 0 12px;font-size:14px;line-height:20px;color:#333">Dear {{ first }} '
-    "{{ last }}, thank you for your order with us. We have packed it with care and it leaves our "
-    "warehouse today.</p>\n"
-)
-LOOP = (
-    "{% for item in items %}"
-    '<tr><td style="padding:4px 8px">{{ item.name }}</td><td>{{ item.count }}</td>'
-    "<td>{{ item.price }}</td></tr>\n"
-    "{% endfor %}"
-)
-OUTPUTS = "\n".join(f"<p>{name}: {{{{ {name} }}}}</p>" for name in NAMES)
-TEXT = (
-    "Dear {{ first }} {{ last }},\n\n" + "Thank you for your order with us.\n" * 13 + "{{ link }}\n"
-)
-
-
-def html(*, loop: bool) -> str:
-    """Return an HTML template whose mail is about 5.1 KB, with or without a loop."""
-    fixed = PARAGRAPH.replace("{{ first }} {{ last }}", "customer")
-    table = f"<table>{LOOP if loop else ''}</table>"
-    padding = fixed * (22 if loop else 25)
-    return f"<html><body>{padding}{OUTPUTS}{table}</body></html>"
-
-
-def context(number: int) -> dict[str, object]:
-    """Return the variables of one recipient."""
-    values: dict[str, object] = {name: f"{name} {number}" for name in NAMES}
-    values["items"] = [
-        {"name": f"Article {index}", "count": index, "price": "12.50"} for index in range(10)
-    ]
-    return values
 
 
 def fields(number: int) -> MailFields:
@@ -66,7 +34,7 @@ def fields(number: int) -> MailFields:
     return MailFields(
         message_id=UUID(int=number),
         date=datetime(2026, 11, 21, tzinfo=UTC),
-        to=(Address(f"customer{number}@customers.example"),),
+        to=(Address(recipient(number)),),
         context=context(number),
     )
 
@@ -74,10 +42,10 @@ def fields(number: int) -> MailFields:
 def content(*, loop: bool, is_template: bool = True) -> CompiledContent:
     """Return the compiled content of the benchmark."""
     source = ContentSource(
-        subject="Your order {{ order }}" if is_template else "Your order",
+        subject=SUBJECT if is_template else "Your order",
         html=html(loop=loop),
         text=TEXT,
-        from_email="shop@shop.example",
+        from_email=SENDER,
         from_name="The Shop",
         is_template=is_template,
     )

@@ -1,238 +1,200 @@
 """Drain rate: N queued messages to a local SMTP sink by real Celery workers, everything recorded.
 
-    .venv/bin/python -m bench.drain [--count 20000] [--processes 2] [--rounds 3] [--slow]
+    .venv/bin/python -m bench.drain [--count 20000 ...] [--processes 2 ...] [--rounds 3] [--slow]
 
-The message is the one of bench.compose (5.1 KB of HTML with ten variables and a ten-item loop, 0.5
-KB of text, distinct recipients). The rate counts from the first mail at the sink to the last result
-recorded. CPU is that of accepting, draining (all worker processes) and the database server.
-`--slow` has the relay take 5 ms for a reply and 25 ms for the last. Prints JSON lines and medians.
+The mail is that of bench.mail, to distinct recipients, one content. The rate counts from the first
+result recorded to the last. CPU is that of accepting, draining (all worker processes) and the
+database server; the sink's, on the same cores, stands beside it. Memory is that of the largest
+worker process: its peak, and what was resident after 1 %, half and all of the mails. `--slow` has
+the relay take 5 ms for a reply and 25 ms for the last. `--growth` adds CPU per message at 50,000
+queued ÷ at 5,000. Prints JSON lines, one a round, and medians.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
-from statistics import median
-from typing import Any, Self
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bench import measure
+from bench.processes import SinkProcess, WorkerProcess
+from bench.stock import empty_tables, let_rest, make_account, queue_mails
 
-CHUNK = 1000
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from bench.measure import Figures
+
+    Watch = Callable[[int], AbstractContextManager[object]]
+
+#: Connections per process: to a relay that answers at once, and to a slow one.
+THREADS, SLOW_THREADS = 4, 32
+GROWTH = (5_000, 50_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one round drains, and with what."""
+
+    count: int
+    processes: int = 2
+    is_slow: bool = False
+    threads: int = 0
+    #: `DRAIN_CHUNK` of the workers; 0 leaves it at its default.
+    chunk: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return the case in words."""
+        relay = ", slow relay" if self.is_slow else ""
+        threads = f", {self.threads} connections each" if self.threads else ""
+        chunk = f", chunks of {self.chunk}" if self.chunk else ""
+        return f"{self.count} mails, processes: {self.processes}{relay}{threads}{chunk}"
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections each process may have."""
+        return self.threads or (SLOW_THREADS if self.is_slow else THREADS)
 
 
 def main() -> int:
-    """Run the rounds and print the figures."""
+    """Run the rounds of every case and print the figures."""
     arguments = _arguments()
     measure.prepare()
     measure.set_up_django()
-    results = [_round(arguments) for _ in range(arguments.rounds)]
-    for result in results:
-        sys.stdout.write(json.dumps(result) + "\n")
-    summary = {name: round(median(result[name] for result in results), 3) for name in results[0]}
-    sys.stdout.write("median " + json.dumps(summary) + "\n")
+    for count in arguments.count:
+        for processes in arguments.processes:
+            case = Case(count, processes, arguments.slow, arguments.threads, arguments.chunk)
+            measure.report(case.name, [drain_round(case) for _ in range(arguments.rounds)])
+    if arguments.growth:
+        rounds = [_growth_round() for _ in range(arguments.rounds)]
+        measure.report("growth: CPU per mail at 50000 queued against 5000", rounds)
     return 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--count", type=int, nargs="*", default=[20_000])
+    parser.add_argument("--processes", type=int, nargs="+", default=[2])
     parser.add_argument("--threads", type=int, default=0, help="connections per process")
+    parser.add_argument("--chunk", type=int, default=0, help="messages claimed at once")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slow", action="store_true", help="a relay with delays")
+    parser.add_argument("--growth", action="store_true", help="add the 50,000 to 5,000 ratio")
     return parser.parse_args()
 
 
-def _round(arguments: argparse.Namespace) -> dict[str, float]:
-    from django.db import connection
-
-    from delivery.models import Attempt, Message
-    from delivery.states import Status
-    from mailservice.core.broker import redis_client
-
-    _empty_tables()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        _Sink(Path(folder), is_slow=arguments.slow) as sink,
-    ):
-        threads = arguments.threads or (32 if arguments.slow else 4)
-        _make_account(sink.port, threads)
-        database = measure.postmaster_pid()
-        before = time.process_time(), measure.cpu_seconds(database)
-        started = time.perf_counter()
-        _queue(arguments.count)
-        accept_seconds = time.perf_counter() - started
-        accept_cpu = time.process_time() - before[0]
-        accept_database_cpu = measure.cpu_seconds(database) - before[1]
-        with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE delivery_message")
-        redis_client().flushdb()
-        with _Worker(arguments.processes, threads) as worker:
-            drained = _drain(worker.pid, database, arguments.count)
-            peaks = measure.peak_mebibytes(worker.pid)
-        sent = Message.objects.filter(status=Status.SENT).count()
-        attempts = Attempt.objects.count()
-        arrived = sink.finish()
-    if not sent == attempts == len(set(arrived)) == len(arrived) == arguments.count:
-        raise SystemExit(f"Lost or repeated: {sent=} {attempts=} arrived={len(arrived)}")
-    per_thousand = arguments.count / 1000
-    cpu = drained["worker_cpu"] + drained["database_cpu"] + accept_cpu + accept_database_cpu
+def _growth_round() -> Figures:
+    few, many = (drain_round(Case(count)) for count in GROWTH)
     return {
-        "drain_per_second": arguments.count / drained["seconds"],
-        "accept_per_second": arguments.count / accept_seconds,
-        "cpu_per_thousand": cpu / per_thousand,
-        "accept_cpu_per_thousand": (accept_cpu + accept_database_cpu) / per_thousand,
-        "worker_cpu_per_thousand": drained["worker_cpu"] / per_thousand,
-        "database_cpu_per_thousand": drained["database_cpu"] / per_thousand,
-        "peak_mebibytes": max(peaks.values()),
+        "ratio": many["cpu_per_thousand"] / few["cpu_per_thousand"],
+        "cpu_per_thousand_at_5000": few["cpu_per_thousand"],
+        "cpu_per_thousand_at_50000": many["cpu_per_thousand"],
     }
 
 
-def _empty_tables() -> None:
-    from django.db import connection
+def drain_round(case: Case, watch: Watch | None = None) -> Figures:
+    """Queue the case's mails, drain them, check that each arrived once; return the figures.
 
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "TRUNCATE delivery_message, delivery_content, delivery_attempt, delivery_event,"
-            " delivery_lease, delivery_attachment, providers_provider, providers_routingdecision"
-            " CASCADE"
-        )
-
-
-def _make_account(port: int, threads: int) -> None:
-    from accounts.models import User
-    from providers.models import Provider
-
-    if not User.objects.exists():
-        User.objects.create_user("bench@example.com")
-    Provider.objects.create(
-        name="sink",
-        kind="smtp",
-        from_email="shop@shop.example",
-        settings={"host": "127.0.0.1", "port": port},
-        max_connections=threads,
-    )
-
-
-def _queue(count: int) -> None:
-    from django.utils import timezone
-
-    from accounts.models import User
-    from bench.compose import TEXT, context, html
-    from delivery.intake import Limits, parse_batch
-    from delivery.services.accept import Accepted, Sender, queue_messages
-
-    sender = Sender(User.objects.values_list("pk", flat=True)[0])
-    shared = {
-        "from": "shop@shop.example",
-        "subject": "Your order {{ order }}",
-        "html": html(loop=True),
-        "text": TEXT,
-        "email_type": "marketing",
+    `watch` is entered with the worker's process id while the queue drains.
+    """
+    empty_tables()
+    with SinkProcess(is_slow=case.is_slow) as sink:
+        make_account(sink.port, connections=case.connections)
+        accepted = _accept(case.count)
+        let_rest()
+        more = {"DRAIN_CHUNK": str(case.chunk)} if case.chunk else {}
+        with (
+            WorkerProcess(case.processes, case.connections, more) as worker,
+            watch(worker.pid) if watch else nullcontext(),
+        ):
+            drained = _drain(sink, worker.pid, case.count)
+        _check(sink, case.count)
+    cpu = sum(drained[name] for name in ("worker_cpu", "database_cpu")) + accepted["cpu"]
+    thousands = case.count / 1000
+    memory = {name: value for name, value in drained.items() if name.endswith("_mebibytes")}
+    return {
+        "drain_per_second": case.count / drained["seconds"],
+        "from_wake_per_second": case.count / drained["seconds_from_wake"],
+        "cpu_per_thousand": cpu / thousands,
+        "accept_cpu_per_thousand": accepted["cpu"] / thousands,
+        "worker_cpu_per_thousand": drained["worker_cpu"] / thousands,
+        "database_cpu_per_thousand": drained["database_cpu"] / thousands,
+        "sink_cpu_per_thousand": drained["sink_cpu"] / thousands,
+        "sink_share_of_a_core": drained["sink_cpu"] / drained["seconds_from_wake"],
+        "accept_per_second": case.count / accepted["seconds"],
+        **memory,
     }
-    for start in range(0, count, CHUNK):
-        recipients = [
-            {"to": f"customer{number}@customers.example", "context": context(number)}
-            for number in range(start, min(start + CHUNK, count))
-        ]
-        batch = parse_batch(
-            {**shared, "recipients": recipients}, now=timezone.now(), limits=Limits(max_batch=CHUNK)
-        )
-        results = queue_messages(
-            messages=[item.message for item in batch.items if item.message is not None],
-            sender=sender,
-            is_shared_content=True,
-        )
-        refused = [result for result in results if not isinstance(result, Accepted)]
-        if refused:
-            raise SystemExit(f"Not accepted: {refused[0]}")
 
 
-def _drain(worker: int, database: int, count: int) -> dict[str, float]:
-    from delivery.dispatch import wake
+def _accept(count: int) -> Figures:
+    database = measure.postmaster_pid()
+    before = time.process_time() + measure.cpu_seconds(database)
+    started = time.perf_counter()
+    queue_mails(count)
+    seconds = time.perf_counter() - started
+    return {
+        "seconds": seconds,
+        "cpu": time.process_time() + measure.cpu_seconds(database) - before,
+    }
+
+
+def _drain(sink: SinkProcess, worker: int, count: int) -> Figures:
     from delivery.models import Message
-    from delivery.states import Lane, Status
 
-    cpu = measure.cpu_seconds(worker), measure.cpu_seconds(database)
+    pids = {"worker_cpu": worker, "database_cpu": measure.postmaster_pid(), "sink_cpu": sink.pid}
+    before = {name: measure.cpu_seconds(pid) for name, pid in pids.items()}
     started = time.time()
-    while Message.objects.filter(status__in=[Status.QUEUED, Status.SENDING]).exists():
-        wake(Lane.BULK)
-        time.sleep(0.1)
-        if time.time() - started > 60 + count / 50:
-            raise SystemExit("The queue does not drain.")
-    last = Message.objects.order_by("-sent_at").values_list("sent_at", flat=True)[0]
+    memory = _wait_until_drained(sink, worker, count)
     first = Message.objects.order_by("sent_at").values_list("sent_at", flat=True)[0]
+    last = Message.objects.order_by("-sent_at").values_list("sent_at", flat=True)[0]
     assert first is not None
     assert last is not None
     time.sleep(0.5)
     return {
         "seconds": (last - first).total_seconds(),
-        "worker_cpu": measure.cpu_seconds(worker) - cpu[0],
-        "database_cpu": measure.cpu_seconds(database) - cpu[1],
+        "seconds_from_wake": last.timestamp() - started,
+        **{name: measure.cpu_seconds(pid) - before[name] for name, pid in pids.items()},
+        "peak_mebibytes": measure.peak_mebibytes(worker),
+        **memory,
     }
 
 
-class _Sink:
-    """The counting sink in a process of its own."""
+def _wait_until_drained(sink: SinkProcess, worker: int, count: int) -> Figures:
+    """Return when every result is recorded, with the memory of the workers on the way."""
+    from delivery.dispatch import wake
+    from delivery.models import Message
+    from delivery.states import Lane, Status
 
-    def __init__(self, folder: Path, *, is_slow: bool) -> None:
-        self._log = folder / "sink.tsv"
-        delays = ["--reply-delay-ms", "5", "--final-delay-ms", "25"] if is_slow else []
-        self._command = [
-            sys.executable, "-m", "bench.sink", "--port", "0", "--log", str(self._log), *delays,
-        ]  # fmt: skip
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command, cwd=measure.ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        self.port: int = json.loads(self._process.stdout.readline())["port"]
-        return self
-
-    def finish(self) -> list[str]:
-        """Return the Message-IDs that arrived."""
-        time.sleep(0.3)
-        return [line.split("\t")[0] for line in self._log.read_text().splitlines()]
-
-    def __exit__(self, *_exception: object) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+    memory: Figures = {}
+    points = {"start": count // 100, "middle": count // 2, "end": count}
+    deadline = time.monotonic() + 60 + count / 50
+    while (arrived := sink.count()) < count or Message.objects.exclude(status=Status.SENT).exists():
+        wake(Lane.BULK)
+        for name in [name for name, point in points.items() if arrived >= point]:
+            del points[name]
+            memory[f"{name}_mebibytes"] = measure.resident_mebibytes(worker)
+        if time.monotonic() > deadline:
+            raise SystemExit("The queue does not drain.")
+        time.sleep(0.1)
+    for name in points:
+        memory[f"{name}_mebibytes"] = measure.resident_mebibytes(worker)
+    return memory
 
 
-class _Worker:
-    """One Celery worker with so many processes, ready and idle."""
+def _check(sink: SinkProcess, count: int) -> None:
+    from delivery.models import Attempt, Message
+    from delivery.states import Status
 
-    def __init__(self, processes: int, threads: int) -> None:
-        self._environment = {
-            **os.environ,
-            "PROCESS_ROLE": "worker",
-            "DRAIN_THREADS": str(threads),
-            "WORKER_CONCURRENCY": str(processes),
-        }
-
-    def __enter__(self) -> subprocess.Popen[Any]:
-        command = [
-            sys.executable, "-m", "celery", "-A", "mailservice", "worker", "-Q",
-            "transactional,bulk", "--without-mingle", "--without-gossip", "--without-heartbeat",
-            "-l", "warning",
-        ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command, cwd=measure.ROOT, env=self._environment, start_new_session=True
-        )
-        time.sleep(4)
-        return self._process
-
-    def __exit__(self, *_exception: object) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(30)
+    sent = Message.objects.filter(status=Status.SENT).count()
+    attempts = Attempt.objects.count()
+    arrived = [arrival.message_id for arrival in sink.arrivals()]
+    if not sent == attempts == len(set(arrived)) == len(arrived) == count:
+        raise SystemExit(f"Lost or repeated: {sent=} {attempts=} arrived={len(arrived)}")
 
 
 if __name__ == "__main__":

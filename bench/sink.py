@@ -30,12 +30,13 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":  # run as a script, not as bench.sink
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.sink_server import Mail, Sink, SinkOptions
+from bench.sink_options import Fault, Mail, SinkOptions
+from bench.sink_server import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Mail", "Sink", "SinkOptions", "main", "run_self_test", "statistics"]
+__all__ = ["Fault", "Mail", "Sink", "SinkOptions", "main", "run_self_test", "statistics"]
 
 _RECV_BYTES = 65_536
 
@@ -107,6 +108,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--reply", action="append", default=[], metavar="PATTERN=REPLY", help="for RCPT"
     )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        type=Fault.parse,
+        metavar="STAGE:N:ACTION",
+        help="each Nth time at greet, mail, rcpt, data, body, end (mail not taken) or taken:"
+        " drop, hang or a reply",
+    )
     parser.add_argument("--self-test", type=int, metavar="COUNT")
     return parser.parse_args(arguments)
 
@@ -129,6 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
         drop_after_data=given.drop_after_data,
         max_per_connection=given.max_per_connection,
         recipient_replies=tuple((pattern.lower(), reply) for pattern, _, reply in rules),
+        faults=tuple(given.fault),
     )
     sink = Sink(options, keeps_mails=False)
     port = sink.bind()

@@ -12,11 +12,12 @@ import threading
 import time
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
+
+from bench.sink_options import DROP, HANG, Fault, Faults, Mail, SinkOptions, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FLUSH_SECONDS = 0.1
 _RECV_BYTES = 65_536
@@ -25,33 +26,6 @@ _MAX_LINE_BYTES = 4_096
 _END = b"\r\n.\r\n"
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 _PATH = re.compile(rb"<([^>]*)>")
-
-
-@dataclass(frozen=True, slots=True)
-class SinkOptions:
-    """How the sink behaves."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    log: Path | None = None
-    log_recipients: bool = False
-    reply_delay_seconds: float = 0.0
-    final_delay_seconds: float = 0.0
-    pipelining: bool = True
-    #: Close without a reply after each nth mail was taken; 0 never.
-    drop_after_data: int = 0
-    #: Answer 421 to MAIL after so many mails on one connection; 0 never.
-    max_per_connection: int = 0
-    #: (pattern, reply): the first pattern that matches a recipient gives the answer to its RCPT.
-    recipient_replies: tuple[tuple[str, str], ...] = ()
-
-
-class Mail(NamedTuple):
-    """One mail the sink took."""
-
-    message_id: str
-    recipients: tuple[str, ...]
-    at: float
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +43,8 @@ class Peer:
     is_closing: bool = False
     #: An answer is on its way but delayed; nothing more is read from the inbox before it.
     is_owed: bool = False
+    #: It is to hear nothing more.
+    is_mute: bool = False
     events: int = selectors.EVENT_READ
 
 
@@ -91,12 +67,14 @@ class Sink:
     _sequence: Iterator[int] = field(default_factory=itertools.count)
     _unlogged: list[Mail] = field(default_factory=list)
     _peers: set[Peer] = field(default_factory=set)
+    _faults: Faults = field(default_factory=Faults)
 
     def bind(self) -> int:
         """Start to listen; return the port."""
         self._listener = socket.create_server((self.options.host, self.options.port), backlog=1024)
         self._listener.settimeout(0)
         self._wake = socket.socketpair()
+        self._faults = Faults(self.options.faults)
         self.port = int(self._listener.getsockname()[1])
         return self.port
 
@@ -173,7 +151,7 @@ class Sink:
 
     def _write_log(self, log: TextIO) -> None:
         shows = self.options.log_recipients
-        log.write("".join(_log_line(mail, shows_recipients=shows) for mail in self._unlogged))
+        log.write("".join(mail.log_line(shows_recipients=shows) for mail in self._unlogged))
         log.flush()
         self._unlogged.clear()
 
@@ -188,7 +166,8 @@ class Sink:
                 peer = Peer(sock)
                 self._peers.add(peer)
                 selector.register(sock, selectors.EVENT_READ, peer)
-                self._answer(peer, b"220 sink ESMTP\r\n")
+                fault = self._strike(peer, Stage.GREET)
+                self._answer(peer, fault.reply if fault else b"220 sink ESMTP\r\n")
 
     def _serve_peer(self, peer: Peer, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
@@ -209,7 +188,7 @@ class Sink:
 
     def _use_inbox(self, peer: Peer) -> None:
         """Work through what the peer sent until it ends or an answer has to wait."""
-        while peer.inbox and not peer.is_closing and not peer.is_owed:
+        while peer.inbox and not (peer.is_closing or peer.is_owed or peer.is_mute):
             if peer.data is None:
                 reply, delay = self._use_lines(peer), self.options.reply_delay_seconds
             else:
@@ -226,7 +205,7 @@ class Sink:
     def _use_lines(self, peer: Peer) -> bytes:
         """Return the answers to the complete command lines up to DATA or QUIT."""
         replies: list[bytes] = []
-        while peer.data is None and not peer.is_closing:
+        while peer.data is None and not (peer.is_closing or peer.is_mute):
             line, found, rest = peer.inbox.partition(b"\n")
             if not found:
                 if len(line) > _MAX_LINE_BYTES:
@@ -238,6 +217,8 @@ class Sink:
 
     def _use_data(self, peer: Peer) -> bytes:
         """Return the answer to the mail if it is complete and the peer is to get one."""
+        if not peer.data and (fault := self._strike(peer, Stage.BODY)):
+            return fault.reply
         return self._finish_mail(peer) if self._take_data(peer) else b""
 
     def _answer(self, peer: Peer, reply: bytes) -> None:
@@ -271,6 +252,17 @@ class Sink:
 
     # The conversation
 
+    def _strike(self, peer: Peer, stage: Stage) -> Fault | None:
+        """Return the fault that strikes now, after doing to the connection what it does."""
+        fault = self._faults.next(stage)
+        if fault is None:
+            return None
+        peer.is_mute = peer.is_mute or fault.action == HANG
+        peer.is_closing = peer.is_closing or fault.is_closing
+        if fault.action == DROP:
+            self._hang_up(peer)
+        return fault
+
     def _reply_to(self, peer: Peer, line: bytes) -> bytes:
         verb, _, argument = line.partition(b" ")
         handler = _VERBS.get(verb.upper())
@@ -293,6 +285,8 @@ class Sink:
             return b"421 4.3.2 Too many messages in this connection\r\n"
         if peer.envelope is not None:
             return b"503 5.5.1 Nested MAIL\r\n"
+        if fault := self._strike(peer, Stage.MAIL):
+            return fault.reply
         peer.envelope = []
         return b"250 2.1.0 Ok\r\n"
 
@@ -305,6 +299,8 @@ class Sink:
         for pattern, reply in self.options.recipient_replies:
             if fnmatchcase(address.lower(), pattern):
                 return f"{reply}\r\n".encode()
+        if fault := self._strike(peer, Stage.RCPT):
+            return fault.reply
         peer.envelope.append(address)
         return b"250 2.1.5 Ok\r\n"
 
@@ -312,6 +308,8 @@ class Sink:
         """Answer DATA."""
         if not peer.envelope:
             return b"554 5.5.1 No valid recipients\r\n"
+        if fault := self._strike(peer, Stage.DATA):
+            return fault.reply
         peer.data = bytearray()
         return b"354 Go on\r\n"
 
@@ -358,12 +356,14 @@ class Sink:
     def _finish_mail(self, peer: Peer) -> bytes:
         """Record the mail; return the reply, empty if the peer was dropped instead."""
         data, recipients = peer.data or bytearray(), tuple(peer.envelope or ())
+        peer.data = peer.envelope = None
+        peer.count += 1
+        if fault := self._strike(peer, Stage.END):
+            return fault.reply
         head = bytes(data[:_MAX_HEADER_BYTES]).partition(b"\r\n\r\n")[0]
         found = _MESSAGE_ID.search(head)
         message_id = found[1].decode("utf-8", "replace") if found else ""
         mail = Mail(message_id, recipients, time.time())
-        peer.data = peer.envelope = None
-        peer.count += 1
         self.received += 1
         self.message_ids.add(message_id)
         if self.keeps_mails:
@@ -374,6 +374,8 @@ class Sink:
         if every and self.received % every == 0:
             self._hang_up(peer)
             return b""
+        if fault := self._strike(peer, Stage.TAKEN):
+            return fault.reply
         return b"250 2.0.0 Ok: queued as %x\r\n" % self.received
 
 
@@ -388,8 +390,3 @@ _VERBS = {
     b"QUIT": Sink.quit,
     b"XSTAT": Sink.statistics,
 }
-
-
-def _log_line(mail: Mail, *, shows_recipients: bool) -> str:
-    line = f"{mail.message_id}\t{len(mail.recipients)}\t{mail.at:.6f}"
-    return f"{line}\t{','.join(mail.recipients)}\n" if shows_recipients else f"{line}\n"

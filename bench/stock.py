@@ -1,0 +1,94 @@
+"""What a benchmark puts into the database: nothing, an account, a queue of mails, a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.mail import SENDER, SUBJECT, TEXT, context, html, recipient
+
+if TYPE_CHECKING:
+    from delivery.intake import BatchInput
+
+CHUNK = 1000
+
+
+def empty_tables() -> None:
+    """Remove all mail, accounts and what belongs to them."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE delivery_message, delivery_content, delivery_attempt, delivery_event,"
+            " delivery_lease, delivery_attachment, delivery_idempotencyrecord, providers_provider,"
+            " providers_routingdecision CASCADE"
+        )
+
+
+def let_rest() -> None:
+    """Vacuum the queue as autovacuum would in time, and forget its wake-ups: all is quiet."""
+    from django.db import connection
+
+    from mailservice.core.broker import redis_client
+
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE delivery_message")
+    redis_client().flushdb()
+
+
+def make_account(port: int, *, connections: int) -> None:
+    """Make the one SMTP account, which sends to the sink."""
+    from providers.models import Provider
+
+    Provider.objects.create(
+        name="sink",
+        kind="smtp",
+        from_email=SENDER,
+        settings={"host": "127.0.0.1", "port": port},
+        max_connections=connections,
+    )
+
+
+def make_key() -> str:
+    """Return the secret of a new API key."""
+    from accounts.models import User
+    from accounts.services import create_api_key
+
+    user, _ = User.objects.get_or_create(email="bench@example.com")
+    return create_api_key(user=user, name="bench").secret
+
+
+def queue_mails(count: int, *, start: int = 0, priority: int = 3) -> None:
+    """Accept bulk mails to distinct recipients through the services, in batches of a thousand."""
+    from accounts.models import User
+    from delivery.services.accept import Accepted, Sender, queue_messages
+
+    user, _ = User.objects.get_or_create(email="bench@example.com")
+    for first in range(start, start + count, CHUNK):
+        batch = _batch(first, min(first + CHUNK, start + count), priority)
+        results = queue_messages(
+            messages=[item.message for item in batch.items if item.message is not None],
+            sender=Sender(user.pk),
+            is_shared_content=True,
+        )
+        refused = [result for result in results if not isinstance(result, Accepted)]
+        if refused:
+            raise SystemExit(f"Not accepted: {refused[0]}")
+
+
+def _batch(first: int, end: int, priority: int) -> BatchInput:
+    from django.utils import timezone
+
+    from delivery.intake import Limits, parse_batch
+
+    shared = {
+        "from": SENDER,
+        "subject": SUBJECT,
+        "html": html(loop=True),
+        "text": TEXT,
+        "email_type": "marketing",
+        "priority": priority,
+        "recipients": [
+            {"to": recipient(number), "context": context(number)} for number in range(first, end)
+        ],
+    }
+    return parse_batch(shared, now=timezone.now(), limits=Limits(max_batch=CHUNK))
