@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 DRAIN_TASK = "delivery.tasks.drain"
 #: A mark older than this belongs to a wake-up that was lost.
 MARK_SECONDS = 3
+#: Wake-ups that no worker took are dropped after a day: long, since workers' clocks may differ.
+EXPIRY_SECONDS = 86_400
 #: After the broker failed, requests do not wait for it again for so long: the sweep does it all.
 PAUSE_SECONDS = 5.0
 
@@ -57,7 +59,7 @@ def wake(lane: Lane) -> bool:
         if not redis_client().set(_mark(lane), b"1", nx=True, ex=MARK_SECONDS):
             return False
         current_app.send_task(
-            DRAIN_TASK, args=[int(lane)], queue=lane.label, expires=MARK_SECONDS * 6, retry=False
+            DRAIN_TASK, args=[int(lane)], queue=lane.label, expires=EXPIRY_SECONDS, retry=False
         )
     except (BrokerError, OperationalError, OSError) as error:
         _paused_until = time.monotonic() + PAUSE_SECONDS
@@ -72,3 +74,11 @@ def wake_seen(lane: Lane) -> None:
         redis_client().delete(_mark(lane))
     except (BrokerError, OSError) as error:
         logger.warning("Could not clear the wake-up mark of lane %s: %s", lane.label, error)
+
+
+def is_first_tick(name: str, *, seconds: float) -> bool:
+    """Tell whether no other process did this so lately; ticks may have piled up meanwhile."""
+    try:
+        return bool(redis_client().set(f"tick:{name}", b"1", nx=True, px=int(seconds * 1000)))
+    except (BrokerError, OSError):
+        return True

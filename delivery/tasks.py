@@ -12,7 +12,7 @@ from celery.signals import worker_shutting_down
 from django.conf import settings
 from django.utils import timezone
 
-from delivery.dispatch import DRAIN_TASK
+from delivery.dispatch import DRAIN_TASK, is_first_tick
 from delivery.queue.drain import drain_lane
 from delivery.queue.sweep import sweep as sweep_queue
 from delivery.services.attachments import purge_blobs
@@ -20,6 +20,9 @@ from delivery.services.idempotency import purge_records
 from delivery.states import Lane
 
 logger = logging.getLogger(__name__)
+
+#: Sweeps follow each other no faster, however many ticks have piled up.
+SWEEP_SECONDS = 1.0
 
 # One byte shared by the worker's main process, which hears of the shutdown, and its forked
 # children, which drain.
@@ -59,6 +62,8 @@ def drain(lane: int) -> None:
 @shared_task
 def sweep() -> None:
     """Promote what is due, reclaim what dead workers held, expire, resolve, wake."""
+    if not is_first_tick("sweep", seconds=SWEEP_SECONDS):
+        return
     moved = sweep_queue()
     if any(moved.values()):
         logger.info(

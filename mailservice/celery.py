@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.signals import task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailservice.settings.base")
 
@@ -12,15 +13,24 @@ app = Celery("mailservice")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # Created once in the database scheduler, then the operator's to change (mailservice.schedule).
+# Ticks expire so that they do not pile up without workers; late enough for clocks that differ.
 app.conf.beat_schedule = {
     "sweep the queue": {
         "task": "delivery.tasks.sweep",
         "schedule": 2.0,
-        "options": {"queue": "maintenance", "expire_seconds": 10},
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
     },
     "housekeeping": {
         "task": "delivery.tasks.housekeeping",
         "schedule": 3600.0,
-        "options": {"queue": "maintenance", "expire_seconds": 1800},
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
     },
 }
+
+
+@task_prerun.connect(weak=False)
+def _replace_dead_connections(**_signal: object) -> None:
+    """Look at the kept database connection before each task, as a request does."""
+    from django.db import close_old_connections  # noqa: PLC0415 - settings are read by now
+
+    close_old_connections()

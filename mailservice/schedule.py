@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from django.db import connection
 from django_celery_beat.models import PeriodicTask
-from django_celery_beat.schedulers import DatabaseScheduler
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
+from django_celery_beat.utils import make_aware
 
 from mailservice.core.sql import advisory_key
 
@@ -22,6 +24,17 @@ _LOCK = advisory_key("mailservice", "beat")
 STANDBY_SECONDS = 5.0
 
 
+class SteadyEntry(ModelEntry):  # type: ignore[misc] # the package has no types
+    """An entry that goes on when the clock was set back: it then counts from now."""
+
+    def is_due(self) -> Any:
+        """Tell whether to run now, and in how many seconds to look again."""
+        now = self._default_now()
+        if make_aware(self.last_run_at) > now:
+            self.last_run_at = self.model.last_run_at = now
+        return super().is_due()
+
+
 class CodeFirstScheduler(DatabaseScheduler):  # type: ignore[misc] # the package has no types
     """The database scheduler with two habits of its own.
 
@@ -30,8 +43,11 @@ class CodeFirstScheduler(DatabaseScheduler):  # type: ignore[misc] # the package
     further ones stand by and take over when it goes.
     """
 
+    Entry = SteadyEntry
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._lock_connection: psycopg.Connection[Any] | None = None
+        self._clock_offset = time.time() - time.monotonic()
         super().__init__(*args, **kwargs)
 
     def update_from_dict(self, mapping: Mapping[str, Any]) -> None:
@@ -45,6 +61,7 @@ class CodeFirstScheduler(DatabaseScheduler):  # type: ignore[misc] # the package
         """Send what is due if this is the active beat; return seconds until the next look."""
         if not self._is_active():
             return STANDBY_SECONDS
+        self._note_clock()
         return float(super().tick(*args, **kwargs))
 
     def close(self) -> None:
@@ -52,6 +69,13 @@ class CodeFirstScheduler(DatabaseScheduler):  # type: ignore[misc] # the package
         super().close()
         if self._lock_connection is not None:
             self._lock_connection.close()
+
+    def _note_clock(self) -> None:
+        """Plan anew when the clock was set back: the plan names times of day."""
+        offset = time.time() - time.monotonic()
+        if offset < self._clock_offset - 1:
+            self._heap = None
+        self._clock_offset = offset
 
     def _is_active(self) -> bool:
         try:

@@ -1,7 +1,7 @@
 """The sweep: what time and accidents leave behind.
 
 Everything here is a guarded statement, so running it twice, beside itself or beside any worker does
-no harm; running it late costs delay only.
+no harm; running it late costs delay only. The database's clock counts: hosts' clocks may differ.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import logging
 import time
 
 from django.db import connection, transaction
-from django.utils import timezone
 
 from delivery.dispatch import wake
 from delivery.models import EmailType, UnknownPolicy
@@ -18,6 +17,7 @@ from delivery.queue.recovery import reclaim_lost, recover_dead
 from delivery.queue.sequences import lock_sequences_of, move_sequences_on
 from delivery.states import STOPPABLE, EventKind, Lane
 from delivery.tables import write_events
+from mailservice.core.sql import database_now
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ PROMOTE_SECONDS = 1.0
 _PROMOTE = """
 UPDATE delivery_message SET status = 'queued', updated_at = now()
  WHERE id IN (SELECT id FROM delivery_message
-               WHERE status IN ('scheduled', 'retry') AND due_at <= %s
+               WHERE status IN ('scheduled', 'retry') AND due_at <= statement_timestamp()
                ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING lane
 """
@@ -37,20 +37,20 @@ RETURNING lane
 # The states stand in the text: with parameters no partial index would serve.
 _OVERDUE = """
 SELECT id FROM delivery_message
- WHERE expires_at <= %s AND status IN ('scheduled', 'queued', 'retry', 'held')
+ WHERE expires_at <= statement_timestamp() AND status IN ('scheduled', 'queued', 'retry', 'held')
  ORDER BY expires_at LIMIT %s
 """
 
 _EXPIRE = """
 UPDATE delivery_message SET status = 'expired', updated_at = now()
- WHERE id = ANY(%s) AND status = ANY(%s) AND expires_at <= %s
+ WHERE id = ANY(%s) AND status = ANY(%s) AND expires_at <= statement_timestamp()
 RETURNING id, owner_id, sequence_key
 """
 
 _RESOLVE = """
 UPDATE delivery_message SET status = 'queued', updated_at = now()
  WHERE id IN (SELECT id FROM delivery_message
-               WHERE status = 'unknown' AND email_type = ANY(%s) AND due_at <= %s
+               WHERE status = 'unknown' AND email_type = ANY(%s) AND due_at <= statement_timestamp()
                LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING id
 """
@@ -81,22 +81,22 @@ def promote_due(*, is_forced: bool = False) -> int:
         return 0
     _last_promotion = now
     with connection.cursor() as cursor:
-        cursor.execute(_PROMOTE, [timezone.now(), BATCH])
+        cursor.execute(_PROMOTE, [BATCH])
         return int(cursor.rowcount)
 
 
 def expire_overdue() -> int:
     """End messages whose `expires_at` passed while they waited; return how many."""
-    now = timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(_OVERDUE, [now, BATCH])
+        cursor.execute(_OVERDUE, [BATCH])
         ids = [row[0] for row in cursor.fetchall()]
     if not ids:
         return 0
+    now = database_now()
     with transaction.atomic():
         lock_sequences_of(ids)
         with connection.cursor() as cursor:
-            cursor.execute(_EXPIRE, [ids, sorted(STOPPABLE), now])
+            cursor.execute(_EXPIRE, [ids, sorted(STOPPABLE)])
             moved = cursor.fetchall()
         write_events([row[0] for row in moved], EventKind.EXPIRED, now)
         move_sequences_on({(row[1], row[2]) for row in moved if row[2]}, now=now)
@@ -105,14 +105,14 @@ def expire_overdue() -> int:
 
 def resolve_unknown() -> int:
     """Queue again what fell into silence long enough ago, for types that prefer twice to never."""
-    now = timezone.now()
     names = list(
         EmailType.objects.filter(unknown_policy=UnknownPolicy.RESEND).values_list("pk", flat=True)
     )
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_RESOLVE, [names, now, BATCH])
+        cursor.execute(_RESOLVE, [names, BATCH])
         ids = [row[0] for row in cursor.fetchall()]
-        write_events(ids, EventKind.RESOLVED, now)
+        if ids:
+            write_events(ids, EventKind.RESOLVED, database_now())
     return len(ids)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.chaos import Cluster, cluster
 from tests.support.workers import ROOT
 
 
@@ -42,3 +43,9 @@ def sink(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[SinkProcess
         port = json.loads(process.stdout.readline())["port"]
         yield SinkProcess(port, log)
         process.terminate()
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Cluster]:
+    with cluster() as made:
+        yield made

@@ -38,8 +38,13 @@ def test_missing_entries_are_created(beat: Any) -> None:
         for task in PeriodicTask.objects.filter(name__in=app.conf.beat_schedule)
     }
     assert found == {
-        SWEEP: ("delivery.tasks.sweep", "every 2 seconds", "maintenance", 10),
-        "housekeeping": ("delivery.tasks.housekeeping", "every 3600 seconds", "maintenance", 1800),
+        SWEEP: ("delivery.tasks.sweep", "every 2 seconds", "maintenance", 86_400),
+        "housekeeping": (
+            "delivery.tasks.housekeeping",
+            "every 3600 seconds",
+            "maintenance",
+            86_400,
+        ),
     }
 
 

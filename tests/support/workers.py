@@ -14,6 +14,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
+from mailservice.launcher import processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,19 +51,14 @@ def start_worker(
         "-l",
         "warning",
     ]
-    output = log.open("ab") if log else subprocess.DEVNULL
-    try:
-        return subprocess.Popen(
+    with log.open("ab") if log else Path(os.devnull).open("ab") as output:
+        return processes.start(
             command,
-            cwd=ROOT,
-            env=environment(PROCESS_ROLE="worker", **extra),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            # A killed test run leaves no worker behind, which would disturb the next one.
+            death_signal=signal.SIGKILL,
+            environment=environment(PROCESS_ROLE="worker", **extra),
+            output=output.fileno(),
         )
-    finally:
-        if log:
-            output.close()  # type: ignore[union-attr]
 
 
 def kill_group(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
