@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from providers.mail_data import MailData
+    from providers.mail_parts import MailParts
 
 
 class Outcome(StrEnum):
@@ -78,10 +79,13 @@ class OutgoingMail:
     #: RFC 5321 RCPT TO addresses without angle brackets, no duplicates.
     recipients: tuple[str, ...]
     #: RFC 5322 message, CRLF line ends, not dot-stuffed, without Bcc. `len`, `isascii` and `bytes`
-    #: work on it either way; `mail_data.chunks_of` reads it without holding it all.
+    #: work on it either way; `mail_data.chunks_of` reads it without holding it all. Empty if the
+    #: adapter takes parts.
     data: MailData
     #: True if an address or header needs SMTPUTF8 (RFC 6531).
     needs_smtputf8: bool = False
+    #: The same mail unwritten, for an adapter that `takes_parts`; None for all others.
+    parts: MailParts | None = None
     #: Adapters call it right before the step after which the provider may have the mail (for SMTP
     #: the data): a process that dies earlier has certainly not sent it. Not called where sending
     #: again does no harm.
@@ -155,6 +159,24 @@ class Adapter(Protocol):
 
     def open(self) -> Session:
         """Connect, secure and authenticate. Raises `ConnectError`."""
+
+
+@runtime_checkable
+class PartsAdapter(Adapter, Protocol):
+    """An adapter whose API writes the mail itself: its mails come as `parts`, without `data`."""
+
+    takes_parts: Literal[True]
+
+
+@runtime_checkable
+class BatchSession(Session, Protocol):
+    """A session whose provider takes several different mails with one call."""
+
+    #: The most mails of one call.
+    max_batch: int
+
+    def send_many(self, mails: Sequence[OutgoingMail]) -> list[SendResult]:
+        """Send up to `max_batch` mails; one result each, in their order. Never raises."""
 
 
 class ConnectError(Exception):

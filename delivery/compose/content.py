@@ -23,6 +23,7 @@ from delivery.compose.headers import (
     text_header,
     wire_domain,
 )
+from delivery.compose.parts import mail_parts
 from delivery.compose.plaintext import html_to_text, text_template, tidy
 from delivery.compose.structure import Structure
 from mailservice.core.addresses import Address, domain_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from delivery.compose.source import ContentSource, MailFields
     from providers.mail_data import MailData
+    from providers.mail_parts import MailParts
 
 _NO_CONTEXT: Mapping[str, object] = {}
 
@@ -94,6 +96,16 @@ class CompiledContent:
         return head + mime_entity(
             html if self.source.html else None, text, files, boundary=self.boundary
         )
+
+    def parts(self, fields: MailFields) -> MailParts:
+        """Return the same mail unwritten, refusing what `compose` refuses.
+
+        Raises `ComposeError`, `TemplateRenderProblem` and what encoding a file raises.
+        """
+        html, text = self._bodies(fields)
+        self._head.lines(fields, self._subject.line(fields))
+        subject = self._subject.text(fields.context, fields.date)
+        return mail_parts(self.source, fields, subject=subject, html=html, text=text)
 
     def needs_smtputf8(self, fields: MailFields) -> bool:
         """Tell whether an address in the header can only be written as UTF-8 (RFC 6532)."""

@@ -6,7 +6,7 @@ from binascii import a2b_base64
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
-from delivery.compose.bodies import canonical_text, transfer_encoding, utf8
+from delivery.compose.bodies import TransferEncoding, canonical_text, transfer_encoding, utf8
 from delivery.compose.files import POLICY, description
 
 if TYPE_CHECKING:
@@ -41,18 +41,23 @@ def mime_entity(
 
 def _set_text(part: EmailMessage, text: str, subtype: str) -> None:
     text = canonical_text(text)
-    encoding = transfer_encoding(utf8(text))
+    encoding = _encoding_of(text)
     part.set_content(text, subtype=subtype, charset="utf-8", cte=encoding)
 
 
 def _add_html(mail: EmailMessage, html: str, related: list[AttachmentSource]) -> None:
     html = canonical_text(html)
-    encoding = transfer_encoding(utf8(html))
+    encoding = _encoding_of(html)
     mail.add_alternative(html, subtype="html", charset="utf-8", cte=encoding)
     part = mail.get_body(("html",))
     if isinstance(part, EmailMessage):
         for item in related:
             part.add_related(_octets(item), **description(item))
+
+
+def _encoding_of(text: str) -> TransferEncoding:
+    # Judged as it goes over the wire, line ends included.
+    return transfer_encoding(utf8(text.replace("\n", "\r\n")))
 
 
 def _octets(item: AttachmentSource) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from providers.adapters import simulator
+from providers.adapters import esp, simulator
 from providers.adapters.faults import Fault, SettingsError
 from providers.adapters.smtp import adapter as smtp_adapter
 from providers.adapters.smtp import settings as smtp_settings
@@ -106,3 +106,5 @@ def _kind(kind: str) -> _Kind:
 
 register("smtp", smtp_adapter.SmtpAdapter, smtp_settings.validate_settings)
 register("simulator", simulator.SimulatorAdapter, simulator.validate_settings)
+for _kind_name in esp.KINDS:
+    register(_kind_name, esp.adapter_of, esp.validator_of(_kind_name))
