@@ -11,6 +11,7 @@ from delivery.api.attachments import Attachment, Attachments, Download
 from delivery.api.changes import DONE, ChangeEmail, ChangeEmails
 from delivery.api.emails import Email, EmailBatch, Emails, EmailsByStatus
 from delivery.api.idempotency import idempotent
+from providers.api.routing import ExplainRouting, RoutingRules, RoutingRuleView
 from providers.api.smtp_configs import SmtpConfig, SmtpConfigs, SmtpConfigTest
 
 if TYPE_CHECKING:
@@ -36,5 +37,8 @@ urlpatterns: list[URLPattern] = [
     _route("smtp-configs", idempotent(SmtpConfigs, locate="config_id")),
     _route("smtp-configs/(?P<config_id>[^/]+)", SmtpConfig),
     _route("smtp-configs/(?P<config_id>[^/]+)/test", SmtpConfigTest),
+    _route("routing-rules", idempotent(RoutingRules, locate="id")),
+    _route("routing-rules/(?P<rule_id>[^/]+)", RoutingRuleView),
+    _route("routing/explain", ExplainRouting),
     _route("me", Me),
 ]

@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from providers.models import Provider
+from providers.figures import Tally, recent
+from providers.health import not_closed
+from providers.models import Provider, RoutingRule
 from providers.ports import AccountConfig
 from providers.quotas import left, usage_of
-from providers.routing import ProviderState, Snapshot
+from providers.routing import (
+    NEUTRAL_P50_MS,
+    NEUTRAL_P95_MS,
+    Balance,
+    Conditions,
+    ProviderState,
+    Rule,
+    Snapshot,
+    Strategy,
+    Target,
+    success_rate,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,27 +32,21 @@ if TYPE_CHECKING:
 
 #: How old a snapshot may be; quotas are exact all the same, since sending needs a reservation.
 SNAPSHOT_SECONDS = 1.0
+_NOTHING_YET = Tally()
 
 
 def take_snapshot(now: datetime) -> Snapshot:
-    """Return all accounts with what is left of their quotas."""
-    providers = list(
-        Provider.objects.only(
-            "id",
-            "name",
-            "owner_id",
-            "is_active",
-            "from_email",
-            "position",
-            "hourly_limit",
-            "daily_limit",
-            "time_zone",
-        )
-    )
+    """Return all accounts with what is left of their quotas, and the active rules."""
+    # Credentials and settings can be large and are nobody's business here.
+    providers = list(Provider.objects.defer("settings", "secrets"))
     usage = usage_of(providers)
+    breakers = not_closed()
+    tallies = recent({provider.pk for provider in providers})
     states = []
     for provider in providers:
         quota = left(provider, usage.get(provider.pk), now)
+        breaker = breakers.get(provider.pk)
+        tally = tallies.get(provider.pk, _NOTHING_YET)
         states.append(
             ProviderState(
                 provider_id=provider.pk,
@@ -50,9 +57,48 @@ def take_snapshot(now: datetime) -> Snapshot:
                 position=provider.position,
                 remaining=quota.remaining,
                 resets_at=quota.resets_at,
+                kept_for_urgent=quota.kept_for_urgent,
+                from_domains=frozenset(provider.from_domains),
+                max_message_bytes=provider.max_message_bytes,
+                takes_attachments=provider.takes_attachments,
+                price=provider.price_per_thousand,
+                breaker_until=breaker.until if breaker else None,
+                success_rate=success_rate(tally.accepted, tally.tried),
+                latency_p50_ms=_known(tally.p50_ms, NEUTRAL_P50_MS),
+                latency_p95_ms=_known(tally.p95_ms, NEUTRAL_P95_MS),
             )
         )
-    return Snapshot(now, states)
+    return Snapshot(now, states, _active_rules())
+
+
+def _known(milliseconds: float | None, neutral: float) -> float:
+    return neutral if milliseconds is None else milliseconds
+
+
+def _active_rules() -> list[Rule]:
+    rules = RoutingRule.objects.filter(is_active=True).order_by("position", "id")
+    return [rule_of(rule) for rule in rules.prefetch_related("targets")]
+
+
+def rule_of(rule: RoutingRule) -> Rule:
+    """Return a rule as the choice sees it."""
+    return Rule(
+        rule_id=rule.pk,
+        name=rule.name,
+        owner_id=rule.owner_id,
+        position=rule.position,
+        strategy=Strategy(rule.strategy),
+        targets=tuple(Target(each.provider_id, each.weight) for each in rule.targets.all()),
+        conditions=Conditions(
+            email_types=frozenset(rule.email_types),
+            sender_domains=frozenset(rule.sender_domains),
+            recipient_domains=frozenset(rule.recipient_domains),
+            tags=frozenset(rule.tags),
+            api_key_ids=frozenset(rule.api_key_ids),
+        ),
+        is_exclusive=rule.is_exclusive,
+        balance=Balance(rule.cost_weight, rule.reliability_weight, rule.latency_weight),
+    )
 
 
 _lock = threading.Lock()

@@ -5,30 +5,51 @@ Faults name the field: a column of the account, `settings.host` or `secrets.pass
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from zoneinfo import available_timezones
 
 from django.db import connection, transaction
 
-from mailservice.core.addresses import AddressError, check_name, parse_email
+from mailservice.core.addresses import AddressError, check_name, domain_of, parse_email
 from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.sql import advisory_key, lock_for_transaction
 from providers.adapters import UnknownKindError, kinds, validate_settings
 from providers.errors import ProviderInUseError
-from providers.models import InboxMail, Provider, ProviderUsage, Reservation
+from providers.health import close_breaker
+from providers.models import (
+    MAX_PRIORITY_RESERVE,
+    InboxMail,
+    Provider,
+    ProviderHealth,
+    ProviderMinute,
+    ProviderUsage,
+    Reservation,
+    RoutingTarget,
+)
+from providers.routing import is_among, parse_domain_pattern
 from providers.selectors import forget_snapshot
+from providers.warm_up import check_warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
 Fault = tuple[str, str, str]
+
+#: Mails per second.
+MIN_RATE, MAX_RATE = 0.001, 100_000
+#: Settings that name where credentials are sent.
+_PLACES = ("host", "api_url")
 
 #: Asked before an account is deleted: each returns a sentence on what needs it, or None. Apps above
 #: this one append theirs when they are ready.
 in_use_checks: list[Callable[[UUID], str | None]] = []
 
 MAX_NAME_CHARS = 100
+#: Domains that one account or condition may list.
+MAX_DOMAINS = 200
+MAX_PRICE = Decimal(100_000)
 #: What the columns hold.
 _MAX_SMALL, _MAX_INTEGER = 32_767, 2_147_483_647
 
@@ -45,6 +66,16 @@ class ProviderFields(TypedDict, total=False):
     time_zone: str
     max_connections: int
     max_messages_per_connection: int
+    from_domains: Sequence[str]
+    max_message_bytes: int | None
+    takes_attachments: bool
+    price_per_thousand: Decimal
+    monthly_limit: int | None
+    #: Percent of every limit.
+    priority_reserve: int
+    rate_per_second: float | None
+    #: See `warm_up.warm_up_limit`.
+    warm_up: Mapping[str, Any] | None
 
 
 class ProviderChanges(ProviderFields, total=False):
@@ -108,10 +139,10 @@ def delete_provider(provider_id: UUID) -> None:
         provider = Provider.objects.select_for_update().filter(pk=provider_id).first()
         if provider is None:
             raise NotFoundError("There is no such provider.")
-        for check in in_use_checks:
+        for check in (_use_by_rules, *in_use_checks):
             if use := check(provider_id):
                 raise ProviderInUseError(f"{provider.name} cannot be deleted: {use}")
-        for model in (InboxMail, Reservation, ProviderUsage):
+        for model in (InboxMail, Reservation, ProviderUsage, ProviderHealth, ProviderMinute):
             model.objects.filter(provider_id=provider_id).delete()
         # Not `delete()`: that reads every table that may refer to it from end to end.
         Provider.objects.filter(pk=provider_id)._raw_delete(connection.alias)  # noqa: SLF001 - its own checks were made above
@@ -136,7 +167,13 @@ def rotate_secrets() -> int:
 
 def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
     """Return everything wrong with an account about to be saved, as (field, code, message)."""
-    faults = [*_name_faults(provider), *_sender_faults(provider), *_number_faults(provider)]
+    faults = [
+        *_name_faults(provider),
+        *_sender_faults(provider),
+        *_number_faults(provider),
+        *_owner_faults(provider),
+        *_warm_up_faults(provider),
+    ]
     if provider.time_zone not in available_timezones():
         faults.append(("time_zone", "invalid", "Use a name such as Europe/Berlin or UTC."))
     try:
@@ -157,7 +194,7 @@ def moved_secret_faults(
 
     Who cannot read a credential must not get it by pointing the account at a server of their own.
     """
-    if settings.get("host") == provider.settings.get("host"):
+    if all(settings.get(name) == provider.settings.get(name) for name in _PLACES):
         return []
     message = "Give it again: the account is to log in at another host."
     missing = sorted((provider.secrets or {}).keys() - given.keys())
@@ -174,8 +211,11 @@ def _save(provider: Provider, secrets: dict[str, str]) -> Provider:
             raise InvalidInputError.for_fields(faults)
         if provider.from_email:
             provider.from_email = parse_email(provider.from_email)
+        provider.from_domains, _ = read_domains(provider.from_domains, "from_domains")
         provider.secrets = secrets or None
         provider.save()
+        # It may well be mended now: the next mail shows.
+        close_breaker(provider.pk)
         transaction.on_commit(forget_snapshot)
     return provider
 
@@ -195,9 +235,10 @@ def _name_faults(provider: Provider) -> list[Fault]:
 
 def _sender_faults(provider: Provider) -> list[Fault]:
     faults: list[Fault] = []
+    own = ""
     if provider.from_email:
         try:
-            parse_email(provider.from_email)
+            own = domain_of(parse_email(provider.from_email))
         except AddressError as error:
             faults.append(("from_email", error.code, error.message))
     try:
@@ -206,16 +247,66 @@ def _sender_faults(provider: Provider) -> list[Fault]:
         faults.append(("from_name", error.code, error.message))
     if len(provider.from_name) > 2 * MAX_NAME_CHARS:
         faults.append(("from_name", "too_long", "A name has at most 200 characters."))
+    domains, domain_faults = read_domains(provider.from_domains, "from_domains")
+    faults += domain_faults
+    if own and domains and not faults and not is_among(own, frozenset(domains)):
+        faults.append(("from_email", "not_allowed", "Its domain is not among the From domains."))
     return faults
+
+
+def read_domains(values: Sequence[str], field: str) -> tuple[list[str], list[Fault]]:
+    """Return domain patterns in wire form, each once, and the faults in those given."""
+    found: dict[str, None] = {}
+    faults: list[Fault] = []
+    if len(values) > MAX_DOMAINS:
+        return [], [(field, "too_many", f"At most {MAX_DOMAINS} domains.")]
+    for place, value in enumerate(values):
+        try:
+            found[parse_domain_pattern(value)] = None
+        except AddressError:
+            message = "Use a domain such as example.com, or *.example.com for all below it."
+            faults.append((f"{field}[{place}]", "invalid_domain", message))
+    return list(found), faults
+
+
+def _owner_faults(provider: Provider) -> list[Fault]:
+    """Refuse to give somebody an account that rules for other people's mail name."""
+    if provider.owner_id is None:
+        return []
+    uses = RoutingTarget.objects.filter(provider_id=provider.pk)
+    target = uses.exclude(rule__owner_id=provider.owner_id).select_related("rule").first()
+    if target is None:
+        return []
+    return [("owner", "in_use", f"The routing rule “{target.rule.name}” names this account.")]
+
+
+def _use_by_rules(provider_id: UUID) -> str | None:
+    target = RoutingTarget.objects.filter(provider_id=provider_id).select_related("rule").first()
+    return f"the routing rule “{target.rule.name}” names it." if target else None
+
+
+def _warm_up_faults(provider: Provider) -> list[Fault]:
+    if provider.warm_up is None:
+        return []
+    try:
+        check_warm_up(provider.warm_up)
+    except ValueError as error:
+        return [("warm_up", "invalid", str(error))]
+    return []
 
 
 def _number_faults(provider: Provider) -> list[Fault]:
     bounds = (
         ("hourly_limit", provider.hourly_limit, 1, _MAX_INTEGER),
         ("daily_limit", provider.daily_limit, 1, _MAX_INTEGER),
+        ("monthly_limit", provider.monthly_limit, 1, _MAX_INTEGER),
+        ("priority_reserve", provider.priority_reserve, 0, MAX_PRIORITY_RESERVE),
+        ("rate_per_second", provider.rate_per_second, MIN_RATE, MAX_RATE),
         ("position", provider.position, 0, _MAX_SMALL),
         ("max_connections", provider.max_connections, 1, _MAX_SMALL),
         ("max_messages_per_connection", provider.max_messages_per_connection, 0, _MAX_INTEGER),
+        ("max_message_bytes", provider.max_message_bytes, 1, _MAX_INTEGER),
+        ("price_per_thousand", provider.price_per_thousand, 0, MAX_PRICE),
     )
     return [
         (field, "out_of_range", f"Must be from {least} to {most:,}.")

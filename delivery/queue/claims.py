@@ -54,6 +54,8 @@ class Claimed:
     attempt: int
     #: Why it waited so far, as last recorded.
     error: str
+    api_key_id: UUID | None = None
+    tags: list[str] | None = None
 
 
 #: Which columns of the claim, returned in the order of the fields above, arrive as JSON text.
@@ -66,7 +68,7 @@ _JSON_PLACES = tuple(
 
 _COLUMNS = """m.id, m.content_id, m.owner_id, m.email_type, m.lane, m.priority, m.is_test,
           m.recipients, m.addresses, m.context, m.headers, m.pinned_provider_id, m.sequence_key,
-          m.expires_at, m.created_at, m.attempt_count, m.error"""
+          m.expires_at, m.created_at, m.attempt_count, m.error, m.api_key_id, m.tags"""
 
 # `queued` means claimable: no clock is compared, so workers' and web hosts' clocks may differ.
 # Strict order first; then the heads of the lower priorities that have waited too long, so that a
@@ -98,8 +100,22 @@ SELECT {_COLUMNS} FROM delivery_message m WHERE m.lease_id = %s AND m.status = '
 _GIVE_BACK = """
 UPDATE delivery_message
    SET status = 'queued', lease_id = NULL, attempt_count = attempt_count - 1, updated_at = now()
- WHERE id = ANY(%s) AND lease_id = %s AND status = 'sending'
+ WHERE lease_id = %s AND status = 'sending' AND (%s::uuid[] IS NULL OR id = ANY(%s::uuid[]))
 """
+
+
+# In the text, not as parameters, and in the index's order: see test_plans.
+_CLAIMABLE = """
+SELECT 1 FROM delivery_message WHERE lane = %s AND status = 'queued' AND NOT awaits_turn
+ ORDER BY priority, due_at LIMIT 1
+"""
+
+
+def has_claimable(lane: Lane) -> bool:
+    """Tell whether a claim would find anything."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIMABLE, [int(lane)])
+        return cursor.fetchone() is not None
 
 
 def claim(*, lease_id: UUID, lane: Lane, limit: int) -> list[Claimed]:
@@ -134,12 +150,15 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
     return Claimed(*values)
 
 
-def give_back(*, lease_id: UUID, ids: Collection[UUID]) -> int:
-    """Return claimed messages, certain not to be on the wire, to the queue as if never claimed."""
-    if not ids:
-        return 0
+def give_back(*, lease_id: UUID, ids: Collection[UUID] | None = None) -> int:
+    """Return claimed messages, certain not to be on the wire, to the queue as if never claimed.
+
+    Without `ids` all that the lease still holds, also what was claimed by a statement whose answer
+    got lost. Returns how many.
+    """
+    wanted = None if ids is None else list(ids)
     with connection.cursor() as cursor:
-        cursor.execute(_GIVE_BACK, [list(ids), lease_id])
+        cursor.execute(_GIVE_BACK, [lease_id, wanted, wanted])
         return int(cursor.rowcount)
 
 
@@ -157,6 +176,7 @@ class LeaseHolder:
         self._seconds = settings.LEASE_SECONDS
         self.deadline = self._new_deadline()
         now = database_now()
+        self._clock = now - timedelta(seconds=time.monotonic())
         Lease.objects.create(
             id=self.id,
             worker=self.worker,
@@ -164,6 +184,10 @@ class LeaseHolder:
             started_at=now,
             expires_at=now + timedelta(seconds=self._seconds),
         )
+
+    def now(self) -> datetime:
+        """Return the database's time without asking it: this host's clock may be wrong, or set."""
+        return self._clock + timedelta(seconds=time.monotonic())
 
     def _new_deadline(self) -> float:
         # Taken before the row is written; a quarter is kept for what a send takes.

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from delivery.models import Suppression
+from django.db import connection
+from django.db.models import Sum
+
+from delivery.models import Attachment
 from delivery.queue.outcomes import SERVED, Step, unresolved
 from delivery.queue.record import Ended, Tried
 from delivery.recipients import mail_fields
 from delivery.states import EventKind, Status
-from mailservice.core.addresses import normalized
+from mailservice.core.addresses import domain_of, normalized
 from mailservice.core.errors import DomainError
+from providers.routing import MessageFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,9 +26,22 @@ if TYPE_CHECKING:
     from delivery.compose import CompiledContent, MailFields
     from delivery.models import EmailType
     from delivery.queue.claims import Claimed
+    from providers.routing import Asks
+
+_NONE: frozenset[str] = frozenset()
+#: What header and structure of a mail take, about.
+_HEAD_BYTES = 2_048
+#: Octets on the wire per octet of a file: base64 in lines of 76 characters and CRLF.
+_FILE_GROWTH = 78 / 57
+#: Octets on the wire per character of text, about.
+_TEXT_GROWTH = 1.4
 
 #: (normalised address, email type or "" for all) pairs that get no mail.
 Suppressed = frozenset[tuple[str, str]]
+
+
+# As text, not as a query set: compiling that takes longer than all else that is done with a chunk.
+_SUPPRESSED = "SELECT address, email_type FROM delivery_suppression WHERE address = ANY(%s)"
 
 
 @dataclass(slots=True)
@@ -56,11 +74,50 @@ class InHand:
         )
 
 
+def facts_of(item: InHand, asks: Asks) -> MessageFacts:
+    """Return what the choice of an account depends on; what nobody asks about is left out."""
+    message, source = item.message, item.content.source
+    has_attachments = bool(source.attachments)
+    return MessageFacts(
+        owner_id=message.owner_id,
+        email_type=message.email_type,
+        from_email=source.from_email,
+        pinned_provider_id=message.pinned_provider_id,
+        excluded=item.refused_by,
+        message_id=message.id,
+        api_key_id=message.api_key_id,
+        tags=frozenset(message.tags) if asks.tags and message.tags else _NONE,
+        recipient_domains=frozenset(map(domain_of, message.addresses))
+        if asks.recipient_domains
+        else _NONE,
+        size_bytes=_size_bytes(item) if asks.size_limits else 0,
+        has_attachments=has_attachments,
+        priority=message.priority,
+    )
+
+
+def _size_bytes(item: InHand) -> int:
+    """Return about how large the mail is on the wire; what a template fills in is not counted."""
+    source = item.content.source
+    # A mail with HTML only gets a text part made from it.
+    text = len(source.html) + len(source.text or source.html)
+    files = _file_bytes(item.message.content_id) if source.attachments else 0
+    return _HEAD_BYTES + int(text * _TEXT_GROWTH + files * _FILE_GROWTH)
+
+
+@lru_cache(maxsize=1_000)
+def _file_bytes(content_id: UUID) -> int:
+    """Return the size of a content's files; a content never changes."""
+    files = Attachment.objects.filter(content_id=content_id)
+    return files.aggregate(sum=Sum("blob__size_bytes"))["sum"] or 0
+
+
 def suppressed_among(messages: Iterable[Claimed]) -> Suppressed:
     """Return the suppressions that concern recipients of these messages."""
     addresses = {address for message in messages for address in message.addresses}
-    found = Suppression.objects.filter(address__in=addresses)
-    return frozenset(found.values_list("address", "email_type"))
+    with connection.cursor() as cursor:
+        cursor.execute(_SUPPRESSED, [list(addresses)])
+        return frozenset(cursor.fetchall())
 
 
 def prepare(

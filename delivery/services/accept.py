@@ -21,7 +21,7 @@ from delivery.queue.sequences import lock_sequences
 from delivery.services.attachments import AttachmentLink, link_attachments, resolve_attachments
 from delivery.states import Lane, Status
 from delivery.tables import CONTENT, CONTENT_ROWS, MESSAGE, MESSAGE_ROWS
-from mailservice.core.addresses import Address, normalized
+from mailservice.core.addresses import Address, domain_of, normalized
 from mailservice.core.errors import DomainError, InvalidInputError
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import to_json
@@ -264,7 +264,20 @@ def _from_address(message: MessageInput, sender: Sender) -> Address:
     if message.from_ is not None:
         return message.from_
     snapshot = recent_snapshot()
-    facts = MessageFacts(sender.user_id, message.email_type, "", message.provider_id)
+    facts = MessageFacts(
+        owner_id=sender.user_id,
+        email_type=message.email_type,
+        from_email="",
+        pinned_provider_id=message.provider_id,
+        api_key_id=sender.api_key_id,
+        tags=frozenset(message.tags),
+        recipient_domains=frozenset(
+            domain_of(normalized(address.email))
+            for address in (*message.to, *message.cc, *message.bcc)
+        ),
+        has_attachments=bool(message.attachments),
+        priority=message.priority or 3,
+    )
     chosen = snapshot.decide(facts).provider_id or message.provider_id
     provider = Provider.objects.filter(pk=chosen).first() if chosen else None
     if provider is not None and provider.from_email:

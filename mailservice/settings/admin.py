@@ -92,6 +92,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Providers", "dns", "providers.provider"),
+                    _item("Routing rules", "alt_route", "providers.routingrule"),
                     _item("Email types", "category", "delivery.emailtype"),
                     _item("Suppressions", "block", "delivery.suppression"),
                 ],

@@ -94,11 +94,49 @@ def test_pinning_somebody_elses_account_is_hopeless() -> None:
         ({"paused_until": LATER}, Skip.PAUSED),
         ({"paused_until": NOW}, None),
         ({"remaining": 1}, None),
+        ({"remaining": 5, "kept_for_urgent": 5}, Skip.QUOTA),
+        ({"remaining": 6, "kept_for_urgent": 5}, None),
+        ({"breaker_until": LATER}, Skip.BREAKER),
+        ({"breaker_until": NOW}, None),
+        ({"is_supposed_down": True}, Skip.SUPPOSED_DOWN),
+        ({"from_domains": frozenset({"example.org"})}, Skip.FROM_DOMAIN),
+        ({"from_domains": frozenset({"example.org", "example.com"})}, None),
+        ({"from_domains": frozenset({"*.example.com"})}, Skip.FROM_DOMAIN),
     ],
 )
 def test_a_closed_account_is_passed_over(fields: dict[str, Any], skip: Skip | None) -> None:
     assert skips(FACTS, account(1, **fields), account(2)) == {1: skip, 2: None}
     assert chosen(FACTS, account(1, **fields), account(2)) == (2 if skip else 1)
+
+
+def test_size_and_attachments_close_an_account() -> None:
+    small = account(1, max_message_bytes=1_000)
+    assert skips(replace(FACTS, size_bytes=1_000), small) == {1: None}
+    assert skips(replace(FACTS, size_bytes=1_001), small) == {1: Skip.SIZE}
+    plain = account(1, takes_attachments=False)
+    assert skips(FACTS, plain) == {1: None}
+    assert skips(replace(FACTS, has_attachments=True), plain) == {1: Skip.ATTACHMENTS}
+    decision = choose(replace(FACTS, has_attachments=True), Snapshot(NOW, [plain]))
+    assert (decision.provider_id, decision.is_hopeless) == (None, True)
+
+
+def test_priority_1_may_use_the_slice_kept_for_it() -> None:
+    kept = account(1, remaining=5, kept_for_urgent=5)
+    assert chosen(replace(FACTS, priority=1), kept) == 1
+    assert chosen(replace(FACTS, priority=2), kept) is None
+
+
+def test_a_mail_without_a_from_address_may_go_to_an_account_with_from_domains() -> None:
+    facts = replace(FACTS, from_email="")
+    assert chosen(facts, account(1, from_domains=frozenset({"example.org"}))) == 1
+
+
+def test_a_recipient_domain_that_slows_an_account_down_closes_it_for_that_domain() -> None:
+    slow = account(1, throttled={"example.net": LATER, "example.org": LATEST})
+    facts = replace(FACTS, recipient_domains=frozenset({"example.net", "example.com"}))
+    assert skips(facts, slow) == {1: Skip.THROTTLED}
+    assert choose(facts, Snapshot(NOW, [slow])).retry_at == LATER
+    assert skips(replace(FACTS, recipient_domains=frozenset({"example.com"})), slow) == {1: None}
 
 
 def test_an_account_that_just_failed_is_passed_over() -> None:
@@ -136,11 +174,28 @@ def test_the_explanation_names_every_account_in_the_order_tried() -> None:
     assert decision.as_json() == {
         "provider": str(UUID(int=2)),
         "reason": "first open account in order",
+        "rule": None,
+        "strategy": None,
         "candidates": [
-            {"provider": str(UUID(int=1)), "name": "account 1", "skipped": "quota used up"},
-            {"provider": str(UUID(int=2)), "name": "account 2", "skipped": None},
+            {
+                "provider": str(UUID(int=1)),
+                "name": "account 1",
+                "skipped": "quota used up",
+                "score": None,
+                "note": "",
+            },
+            {
+                "provider": str(UUID(int=2)),
+                "name": "account 2",
+                "skipped": None,
+                "score": None,
+                "note": "",
+            },
         ],
     }
+    assert decision.in_words() == (
+        "account 2 is chosen: first open account in order. Passed over: account 1 (quota used up)."
+    )
 
 
 def test_equal_explanations_have_one_digest_and_others_another() -> None:
@@ -151,7 +206,7 @@ def test_equal_explanations_have_one_digest_and_others_another() -> None:
 
 def test_a_snapshot_remembers_what_it_decided() -> None:
     snapshot = Snapshot(NOW, [account(1)])
-    assert snapshot.decide(FACTS) is snapshot.decide(replace(FACTS))
+    assert snapshot.decide(FACTS) is snapshot.decide(replace(FACTS, message_id=ANN))
     assert snapshot.decide(FACTS) == choose(FACTS, snapshot)
 
 
