@@ -46,8 +46,7 @@ def main() -> int:
 
     build(arguments.rows)
     with sides.on(sides.FULL):
-        if arguments.stock:
-            _use_stock_settings()
+        _reset("%" if arguments.stock else "autovacuum_enabled")
         vacuum(analyze=True)
         _run(arguments.count)
     return 0
@@ -61,14 +60,15 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _use_stock_settings() -> None:
+def _reset(options: str) -> None:
+    """Take storage settings off the tables: all, or the one that `bench.flat` works under."""
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname, option_name FROM pg_class, pg_options_to_table(reloptions)"
-            " WHERE relname = ANY(%s)",
-            [list(TABLES)],
+            " WHERE relname = ANY(%s) AND option_name LIKE %s",
+            [list(TABLES), options],
         )
         for table, option in cursor.fetchall():
             cursor.execute(f"ALTER TABLE {table} RESET ({option})")

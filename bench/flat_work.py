@@ -18,7 +18,7 @@ from bench.flat_table import context_of
 from delivery.intake import Limits, parse_message
 from delivery.models import EmailType, Message, UnknownPolicy
 from delivery.queue import sweep
-from delivery.queue.claims import LeaseHolder, claim, give_back
+from delivery.queue.claims import LeaseHolder, claim, give_back, has_claimable
 from delivery.queue.outcomes import Step
 from delivery.queue.record import Ended, Recorder, Tried
 from delivery.queue.recovery import reclaim_lost
@@ -207,8 +207,8 @@ def _sweep_work(one: Worker) -> Iterator[NamedStep]:
     Message.objects.filter(pk__in=ids[:20]).update(expires_at=past)
     yield "expire 20", sweep.expire_overdue
     yield "expire, nothing due", sweep.expire_overdue
-    yield "claimable, some", lambda: sweep._has_claimable(Lane.TRANSACTIONAL)  # noqa: SLF001 - a statement of the sweep
-    yield "claimable, none", lambda: sweep._has_claimable(Lane.BULK)  # noqa: SLF001 - see above
+    yield "claimable, some", lambda: has_claimable(Lane.TRANSACTIONAL)
+    yield "claimable, none", lambda: has_claimable(Lane.BULK)
     yield "claim, none", lambda: claim(lease_id=one.lease.id, lane=Lane.BULK, limit=CHUNK)
 
 

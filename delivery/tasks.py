@@ -18,6 +18,7 @@ from delivery.queue.sweep import sweep as sweep_queue
 from delivery.services.attachments import purge_blobs
 from delivery.services.idempotency import purge_records
 from delivery.states import Lane
+from providers.figures import delete_old
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +74,9 @@ def sweep() -> None:
 
 @shared_task
 def housekeeping() -> None:
-    """Forget old idempotency keys and remove attachments nobody refers to."""
+    """Forget old idempotency keys and figures, remove attachments nobody refers to."""
     now = timezone.now()
+    delete_old(now)
     purge_records(now=now)
     while purge_blobs(now=now):
         pass

@@ -28,7 +28,7 @@ app.conf.beat_schedule = {
 }
 
 
-@task_prerun.connect(weak=False)
+@task_prerun.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery has no types
 def _replace_dead_connections(**_signal: object) -> None:
     """Look at the kept database connection before each task, as a request does."""
     from django.db import close_old_connections  # noqa: PLC0415 - settings are read by now

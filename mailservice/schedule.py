@@ -30,8 +30,9 @@ class SteadyEntry(ModelEntry):  # type: ignore[misc] # the package has no types
     def is_due(self) -> Any:
         """Tell whether to run now, and in how many seconds to look again."""
         now = self._default_now()
-        if make_aware(self.last_run_at) > now:
-            self.last_run_at = self.model.last_run_at = now
+        if make_aware(self.model.last_run_at) > now:
+            self.model.last_run_at = now
+            self.last_run_at = now
         return super().is_due()
 
 

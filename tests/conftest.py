@@ -10,6 +10,7 @@ from accounts.models import User
 from accounts.services import NewApiKey, create_api_key, forget_checked_keys
 from delivery.email_types import forget_email_types
 from mailservice.core.broker import redis_client
+from providers.figures import forget_recent
 from providers.selectors import forget_snapshot
 
 
@@ -18,6 +19,7 @@ def _forget_the_last_test() -> Iterator[None]:
     forget_checked_keys()
     forget_email_types()
     forget_snapshot()
+    forget_recent()
     redis_client().flushdb()
     yield
     redis_client().close()

@@ -1,29 +1,38 @@
-"""The accounts as one draining process sees them: choice, quota, pauses and sender threads."""
+"""The accounts as one draining process sees them: choice, quota, breakers and sender threads."""
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.utils import timezone
+from django.db import InterfaceError, OperationalError
 
+from delivery.queue.pacing import Horizons
 from delivery.queue.senders import AccountSenders
+from providers import health
 from providers.adapters import adapter_for
-from providers.routing import Snapshot
-from providers.selectors import account_config, accounts_by_id, recent_snapshot
+from providers.ports import Outcome
+from providers.selectors import (
+    account_config,
+    accounts_by_id,
+    forget_snapshot,
+    recent_snapshot,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from providers.models import Provider
+    from providers.ports import SendResult
+    from providers.routing import Snapshot
 
-#: How long an account that refused a connection or a login is left alone, doubling with each
-#: refusal in a row up to the maximum.
-PAUSE_FIRST = timedelta(seconds=5)
-PAUSE_MAXIMUM = timedelta(minutes=5)
+logger = logging.getLogger(__name__)
+
 #: How long a process trusts what it read of an account (settings, credentials, caps).
 ACCOUNT_SECONDS = 5.0
 #: Accounts whose threads are kept track of before deserted ones are forgotten.
@@ -31,59 +40,107 @@ MAX_ACCOUNTS = 200
 
 
 class Accounts:
-    """Routing snapshot with this process's pauses, and the sender threads per account.
+    """Routing snapshot with the state of the breakers, and the sender threads per account.
 
     One per process, used by its drains one after another; threads and connections stay warm.
     """
 
     def __init__(self) -> None:
-        self._pauses: dict[UUID, tuple[datetime, int]] = {}
+        self.horizons = Horizons()
         self._base: Snapshot | None = None
         self._snapshot: Snapshot | None = None
+        #: Which message is the probe of an account whose breaker is half-open.
+        self._probes: dict[UUID, UUID] = {}
+        self._crowded: dict[UUID, datetime] = {}
+        self._uncrowded: Snapshot | None = None
+        self._with_crowds: Snapshot | None = None
         self._senders: dict[UUID, tuple[datetime, AccountSenders]] = {}
         self._retired: list[AccountSenders] = []
         self._known: dict[UUID, tuple[float, Provider]] = {}
 
+    # --- choice -----------------------------------------------------------------------------------
+
     def snapshot(self) -> Snapshot:
-        """Return the accounts, at most a second old, with those paused here marked."""
+        """Return the accounts, at most a second old, with what this process knows better."""
+        snapshot = self._known_better()
+        if not self._crowded:
+            return snapshot
+        if self._uncrowded is not snapshot or self._with_crowds is None:
+            self._uncrowded = snapshot
+            self._with_crowds = snapshot.with_states(
+                replace(state, paused_until=self._crowded[state.provider_id])
+                for state in snapshot.providers
+                if state.provider_id in self._crowded
+            )
+        return self._with_crowds
+
+    def _known_better(self) -> Snapshot:
         base = recent_snapshot()
         if base is not self._base or self._snapshot is None:
-            self._base = base
-            self._snapshot = self._overlay(base)
+            self._base = self._snapshot = base
         return self._snapshot
 
-    def _overlay(self, base: Snapshot) -> Snapshot:
-        paused = {key: until for key, (until, _) in self._pauses.items() if until > base.taken_at}
-        if not paused:
-            return base
-        states = [
-            replace(state, paused_until=paused[state.provider_id])
-            if state.provider_id in paused
-            else state
-            for state in base.providers
-        ]
-        return Snapshot(base.taken_at, states)
+    def note_exhausted(self, provider_id: UUID, *, is_urgent: bool = True) -> None:
+        """Choose others until the next snapshot: a reservation came back short.
 
-    def note_exhausted(self, provider_id: UUID) -> None:
-        """Choose others until the next snapshot: a reservation came back short."""
-        snapshot = self.snapshot()
-        states = [
-            replace(state, remaining=0) if state.provider_id == provider_id else state
-            for state in snapshot.providers
-        ]
-        self._snapshot = Snapshot(snapshot.taken_at, states)
+        If that was not of urgent mail, urgent mail may still find what is kept for it.
+        """
+        snapshot = self._known_better()
+        state = snapshot.by_id.get(provider_id)
+        if state is not None:
+            left = 0 if is_urgent else state.remaining
+            known = replace(state, remaining=left, kept_for_urgent=left or 0)
+            self._snapshot = snapshot.with_states([known])
 
-    def pause(self, provider_id: UUID, wish: timedelta | None) -> None:
-        """Leave an account alone for a while after it refused us as a whole."""
-        _, failures = self._pauses.get(provider_id, (None, 0))
-        wait = min(PAUSE_MAXIMUM, PAUSE_FIRST * 2 ** min(failures, 10))
-        self._pauses[provider_id] = (timezone.now() + max(wait, wish or wait), failures + 1)
-        self._base = None
+    def note_crowded(self, provider_id: UUID, until: datetime) -> None:
+        """Choose others for what is being assigned: no more may wait here for their turn."""
+        if provider_id not in self._crowded:
+            self._crowded[provider_id] = until
+            self._with_crowds = None
 
-    def note_working(self, provider_id: UUID) -> None:
-        """Forget earlier refusals: the account has just answered."""
-        if self._pauses.pop(provider_id, None) is not None:
-            self._base = None
+    def forget_crowded(self) -> None:
+        """Choose any again: more urgent mail may find a place."""
+        self._crowded.clear()
+        self._with_crowds = None
+
+    # --- breakers ---------------------------------------------------------------------------------
+
+    def needs_probe(self, provider_id: UUID) -> bool:
+        """Tell whether only one mail may go there, and only if `take_probe` says so."""
+        state = self._known_better().by_id.get(provider_id)
+        return state is not None and state.breaker_until is not None
+
+    def take_probe(self, provider_id: UUID, message_id: UUID) -> bool:
+        """Ask to send this mail though the breaker is not closed."""
+        is_ours = health.take_probe(provider_id)
+        if is_ours:
+            self._probes[provider_id] = message_id
+        forget_snapshot()
+        return is_ours
+
+    def note_result(self, provider_id: UUID, message_id: UUID, result: SendResult) -> None:
+        """Move the account's breaker as an attempt demands; mostly there is nothing to do."""
+        is_fault = health.is_fault(result)
+        if not self._is_probe(provider_id, message_id):
+            if is_fault:
+                _move(lambda: health.open_breaker(provider_id, result))
+        elif is_fault or result.outcome is Outcome.UNKNOWN:
+            _move(lambda: health.fail_probe(provider_id, result))
+        else:
+            _move(lambda: health.close_breaker(provider_id))
+
+    def note_untried(self, provider_id: UUID, message_id: UUID) -> None:
+        """Note that a mail did not come to be tried."""
+        if self._is_probe(provider_id, message_id):
+            _move(lambda: health.return_probe(provider_id))
+
+    def _is_probe(self, provider_id: UUID, message_id: UUID) -> bool:
+        is_probe = self._probes.get(provider_id) == message_id
+        if is_probe:
+            del self._probes[provider_id]
+        return is_probe
+
+    # --- threads ----------------------------------------------------------------------------------
 
     def provider(self, provider_id: UUID) -> Provider | None:
         """Return the account as read lately; None if it is gone."""
@@ -124,3 +181,13 @@ class Accounts:
             self._senders = {
                 key: held for key, held in self._senders.items() if not held[1].is_deserted
             }
+
+
+def _move(move: Callable[[], object]) -> None:
+    """Move a breaker, and have the next snapshot show it."""
+    try:
+        move()
+    except (OperationalError, InterfaceError):
+        # The mail's own fate matters more, and is recorded when the database is back.
+        logger.warning("A breaker cannot be moved now", exc_info=True)
+    forget_snapshot()

@@ -20,6 +20,7 @@ import os
 import struct
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Slots the file grows by.
+_GROWTH = 32
 #: A slot is a page: its mail is noted without touching another one's.
 SLOT_BYTES = 4096
 _MAGIC = b"mailservice wire journal 1\n"
@@ -125,16 +128,19 @@ class Entry:
 class WireJournal:
     """The journal of one drain. Raises `OSError` if there is no place for it.
 
-    `hold`, `forget`, `discard` and `leave` belong to the draining thread.
+    `capacity` is the most mails at once. `hold`, `forget`, `discard` and `leave` belong to the
+    draining thread; `hold` may find no more room, too.
     """
 
     def __init__(self, folder: Path, *, lease_id: UUID, capacity: int) -> None:
-        self._path = folder / f"{lease_id.hex}.wire"
+        self._path = _path(folder, lease_id)
         self._places: dict[UUID, int] = {}
-        self._free = list(range(capacity * SLOT_BYTES, 0, -SLOT_BYTES))
+        self._free: list[int] = []
         self._lock = threading.Lock()
         self._on_wire = 0
         self._is_left = False
+        #: Octets of the file that are really there, and how many there can be.
+        self._size = SLOT_BYTES
         size = SLOT_BYTES * (capacity + 1)
         unfinished = self._path.with_suffix(".new")
         descriptor = os.open(
@@ -142,8 +148,8 @@ class WireJournal:
         )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # Really written: a full disk must not show later, as a SIGBUS.
-            os.pwrite(descriptor, bytes(size), 0)
+            os.ftruncate(descriptor, size)
+            os.pwrite(descriptor, bytes(SLOT_BYTES), 0)
             self.pages = mmap.mmap(descriptor, size)
             _FILE_HEAD.pack_into(self.pages, 0, _MAGIC, _boot_id(), lease_id.bytes)
             unfinished.rename(self._path)
@@ -160,6 +166,8 @@ class WireJournal:
         """Note a mail that is handed to a sender thread; again if another account is to try."""
         offset = self._places.get(message_id)
         if offset is None:
+            if not self._free:
+                self._grow()
             offset = self._places[message_id] = self._free.pop()
         self.pages[offset] = Stage.FREE
         _HEAD.pack_into(
@@ -170,6 +178,17 @@ class WireJournal:
         with self._lock:
             self._on_wire += 1
         return Entry(self, offset)
+
+    def _grow(self) -> None:
+        """Write the next slots for real: a full disk must not show later, as a SIGBUS."""
+        end = min(self._size + _GROWTH * SLOT_BYTES, len(self.pages))
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, bytes(end - self._size), self._size)
+        finally:
+            os.close(descriptor)
+        self._free.extend(range(end - SLOT_BYTES, self._size - 1, -SLOT_BYTES))
+        self._size = end
 
     def forget(self, message_ids: Collection[UUID]) -> None:
         """Free the slots of mails whose fate stands in the database."""
@@ -234,25 +253,50 @@ def _folder(database: str) -> Path:
 def abandoned(folder: Path) -> Iterator[Abandoned]:
     """Yield the journals in `folder` whose processes are gone, each locked meanwhile."""
     for path in folder.glob("*.*"):
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _opened(path) as descriptor:
+            if descriptor is None or not _is_free(descriptor):
+                continue
             found = _read(path, descriptor)
             if found is not None:
                 yield found
             elif os.fstat(descriptor).st_mtime < time.time() - _STALE_SECONDS:
                 path.unlink(missing_ok=True)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(descriptor)
+
+
+def journal_of(folder: Path, lease_id: UUID) -> Abandoned | None:
+    """Return what a process noted that may still run but whose lease is over; None if not here."""
+    path = _path(folder, lease_id)
+    with _opened(path) as descriptor:
+        return None if descriptor is None else _read(path, descriptor)
+
+
+def _path(folder: Path, lease_id: UUID) -> Path:
+    return folder / f"{lease_id.hex}.wire"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read(path: Path, descriptor: int) -> Abandoned | None:
-    """Return what a locked journal says; None for one that is unfinished or of another boot."""
+    """Return what a journal says; None for one that is unfinished or of another boot."""
     data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     if path.suffix != ".wire" or len(data) < SLOT_BYTES:
         return None

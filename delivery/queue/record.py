@@ -1,7 +1,7 @@
 """Writing down what became of many messages at once.
 
 Everything about a batch of results goes into one short transaction: message rows (guarded by the
-lease), attempts, events, quota, and the turn of their sequences.
+lease), attempts, events, quota, the accounts' figures, and the turn of their sequences.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from delivery.states import UNFINISHED, EventKind, Status
 from delivery.tables import ATTEMPT, ATTEMPT_ROWS, EVENT, EVENT_ROWS
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import RecordSet, to_json
+from providers.figures import TallyBook
 from providers.quotas import Settlement, settle
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from delivery.queue.claims import Claimed
     from delivery.queue.outcomes import Step
+    from providers.figures import Tally
     from providers.ports import SendResult
     from providers.routing import Decision
 
@@ -92,6 +94,10 @@ class Ended:
         return self.attempts[-1].number if self.attempts else self.message.attempt - 1
 
 
+class LeaseLostError(Exception):
+    """The messages are others' by now: what became of them here counts no more."""
+
+
 class Recorder:
     """Writes batches for one lease; remembers which explanations are stored already."""
 
@@ -111,6 +117,8 @@ class Recorder:
 
         Repeating it after an error is safe: where the commit had gone through and only its
         confirmation was lost, the attempts are found and nothing is counted twice.
+        Raises `LeaseLostError` if a message is not held under the lease any more; nothing is
+        written then.
         """
         sequences = {
             (item.message.owner_id, item.message.sequence_key)
@@ -128,6 +136,7 @@ class Recorder:
             for tried in item.attempts
             if tried.decision is not None
         }
+        tallies = _tallies(ended)
         fresh = {key: decisions[key] for key in decisions.keys() - self._stored_decisions}
         with transaction.atomic():
             lock_sequences(sequences)
@@ -137,7 +146,7 @@ class Recorder:
             self._apply(lease_id, ended, now)
             EVENT_ROWS.insert(EVENT, [_event_row(item, now) for item in ended if item.event])
             _store_decisions(fresh, now)
-            settle(lease_id=lease_id, settlements=settlements, now=now)
+            settle(lease_id=lease_id, settlements=settlements, now=now, tallies=tallies)
             move_sequences_on(sequences, now=now)
         if len(self._stored_decisions) > MAX_REMEMBERED:
             self._stored_decisions.clear()
@@ -149,6 +158,18 @@ class Recorder:
         rows = to_json([_step_row(item, now) for item in ended])
         with connection.cursor() as cursor:
             cursor.execute(_APPLY, [rows, lease_id])
+            if cursor.rowcount != len(ended):
+                raise LeaseLostError
+
+
+def _tallies(ended: Iterable[Ended]) -> dict[UUID, Tally]:
+    book = TallyBook()
+    for item in ended:
+        if not item.message.is_test:
+            for tried in item.attempts:
+                if tried.provider_id is not None:
+                    book.note(tried.provider_id, tried.result, tried.duration_ms)
+    return book.take()
 
 
 def _step_row(item: Ended, now: datetime) -> dict[str, Any]:

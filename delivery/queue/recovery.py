@@ -13,13 +13,13 @@ import random
 from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from delivery.dispatch import wake_on_commit
 from delivery.email_types import email_types
 from delivery.models import Lease
 from delivery.queue.claims import Claimed, give_back, held_under
-from delivery.queue.journal import Note, Stage, abandoned, journal_folder
+from delivery.queue.journal import Note, Stage, abandoned, journal_folder, journal_of
 from delivery.queue.outcomes import Step, after_attempt
 from delivery.queue.record import Ended, Recorder, Tried
 from delivery.states import EventKind, Lane, Status
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from datetime import datetime
     from uuid import UUID
+
+    from django.db.models import QuerySet
 
     from delivery.queue.journal import Abandoned
     from providers.quotas import Settlement
@@ -68,15 +70,16 @@ def recover_dead() -> int:
     """
     count = 0
     for journal in abandoned(journal_folder()):
-        count += _recover(journal)
+        count += _recover(journal, Lease.objects.all())
         journal.remove()
     return count
 
 
-def _recover(journal: Abandoned) -> int:
-    now = timezone.now()
+def _recover(journal: Abandoned, leases: QuerySet[Lease]) -> int:
+    """Settle the journal's mails if its lease is among `leases`."""
+    now = database_now()
     with transaction.atomic():
-        lease = Lease.objects.select_for_update().filter(pk=journal.lease_id).first()
+        lease = leases.select_for_update().filter(pk=journal.lease_id).first()
         if lease is None:
             # It was closed, or ran out and was reclaimed: all is settled.
             return 0
@@ -156,7 +159,22 @@ def _settlements(known: Iterable[tuple[Claimed, Note | None]]) -> list[Settlemen
 
 
 def reclaim_lost() -> int:
-    """Queue again what workers held whose lease ran out or is gone; return how many."""
+    """Queue again what workers held whose lease ran out or is gone; return how many.
+
+    A process of this host that was stopped for too long may send no more, so its journal counts as
+    if it were dead.
+    """
+    count = 0
+    expired = Lease.objects.filter(expires_at__lte=Now())
+    for lease_id in expired.values_list("pk", flat=True):
+        journal = journal_of(journal_folder(), lease_id)
+        if journal is not None:
+            count += _recover(journal, expired)
+            journal.remove()
+    return count + _reclaim()
+
+
+def _reclaim() -> int:
     with transaction.atomic():
         if not try_lock_for_transaction(_RECLAIMING):
             # Another sweep is at it, perhaps waiting for a worker that was stopped while recording.

@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from django.db import connections
@@ -23,6 +23,7 @@ from providers.ports import (
     ConnectError,
     Outcome,
     OutgoingMail,
+    PartsAdapter,
     Reason,
     Reply,
     Scope,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from delivery.compose import CompiledContent, MailFields
     from delivery.queue.claims import Claimed
     from delivery.queue.journal import Entry
+    from providers.mail_parts import MailParts
     from providers.routing import Decision
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class AccountSenders:
 
     def __init__(self, adapter: Adapter, *, max_threads: int, name: str) -> None:
         self._adapter = adapter
+        self._takes_parts = isinstance(adapter, PartsAdapter)
         self._max_threads = max_threads
         self._name = name
         self._jobs: list[_Queued] = []
@@ -152,7 +155,7 @@ class AccountSenders:
 
     def _work(self, job: Job, session: Session | None) -> Session | None:
         job.entry.begin()
-        mail = _composed(job)
+        mail = _composed(job, takes_parts=self._takes_parts)
         if mail is None:
             return session
         job.started_at = timezone.now()
@@ -179,14 +182,14 @@ class AccountSenders:
         return session
 
 
-def _composed(job: Job) -> OutgoingMail | None:
+def _composed(job: Job, *, takes_parts: bool) -> OutgoingMail | None:
     """Return the job's mail, or None after noting on the job why there is none.
 
     What is wrong with the mail itself is final. Anything else, such as a storage that does not
     answer, may be over by the next attempt.
     """
     try:
-        return _compose(job)
+        return _compose(job, takes_parts=takes_parts)
     except DomainError as problem:
         job.problem = problem
     except FileNotFoundError:
@@ -202,17 +205,22 @@ def _composed(job: Job) -> OutgoingMail | None:
     return None
 
 
-def _compose(job: Job) -> OutgoingMail:
+def _compose(job: Job, *, takes_parts: bool) -> OutgoingMail:
     fields = job.fields
     return OutgoingMail(
         message_id=job.message.id,
         return_path=job.content.source.from_email,
         recipients=job.recipients,
-        data=job.content.compose(fields),
+        data=b"" if takes_parts else job.content.compose(fields),
         needs_smtputf8=job.content.needs_smtputf8(fields)
         or not all(recipient.isascii() for recipient in job.recipients),
+        parts=_parts(job) if takes_parts else None,
         hand_over=job.entry.hand_over,
     )
+
+
+def _parts(job: Job) -> MailParts:
+    return replace(job.content.parts(job.fields), tags=(job.message.email_type,))
 
 
 def _broken(error: Exception, outcome: Outcome) -> SendResult:

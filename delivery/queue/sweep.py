@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from delivery.dispatch import wake
 from delivery.models import EmailType, UnknownPolicy
+from delivery.queue.claims import has_claimable
 from delivery.queue.recovery import reclaim_lost, recover_dead
 from delivery.queue.sequences import lock_sequences_of, move_sequences_on
 from delivery.states import STOPPABLE, EventKind, Lane
@@ -68,7 +69,7 @@ def sweep() -> dict[str, int]:
         "promoted": promote_due(is_forced=True),
     }
     for lane in Lane:
-        if _has_claimable(lane):
+        if has_claimable(lane):
             wake(lane)
     return moved
 
@@ -114,16 +115,3 @@ def resolve_unknown() -> int:
         if ids:
             write_events(ids, EventKind.RESOLVED, database_now())
     return len(ids)
-
-
-# In the text, not as parameters, and in the index's order: see test_plans.
-_CLAIMABLE = """
-SELECT 1 FROM delivery_message WHERE lane = %s AND status = 'queued' AND NOT awaits_turn
- ORDER BY priority, due_at LIMIT 1
-"""
-
-
-def _has_claimable(lane: Lane) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIMABLE, [int(lane)])
-        return cursor.fetchone() is not None

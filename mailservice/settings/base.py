@@ -228,7 +228,7 @@ EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="delivery.backend.QueueBackend"
 #: A drain task gives its worker slot back after so many seconds, even with mail left.
 DRAIN_SECONDS = _at_least("DRAIN_SECONDS", 5, 1)
 #: Messages claimed at once. Half of it should keep all sender threads busy.
-DRAIN_CHUNK = _at_least("DRAIN_CHUNK", 100, 1)
+DRAIN_CHUNK = _at_least("DRAIN_CHUNK", 200, 1)
 #: Sender threads of one draining process.
 DRAIN_THREADS = _at_least("DRAIN_THREADS", 16, 1)
 #: A claim not renewed for so long is given to another worker.

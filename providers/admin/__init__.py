@@ -1,5 +1,5 @@
-"""The admin of provider accounts and of the local inbox."""
+"""The admin of provider accounts, of routing rules and of the local inbox."""
 
-from providers.admin import accounts, inbox
+from providers.admin import accounts, inbox, rules
 
-__all__ = ["accounts", "inbox"]
+__all__ = ["accounts", "inbox", "rules"]

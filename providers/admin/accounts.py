@@ -16,8 +16,11 @@ from mailservice.core.errors import DomainError
 from mailservice.core.presentation import moment
 from mailservice.core.secrets import DecryptionError
 from providers.adapters import SettingsError, UnknownKindError, check_connection
+from providers.adapters.esp import KINDS as ESP_KINDS
+from providers.admin.esp_forms import ESP_FORMS
 from providers.admin.figures import Quota, quotas_of, short_kind
-from providers.admin.forms import FORMS, ProviderForm
+from providers.admin.forms import FORMS as OWN_FORMS
+from providers.admin.forms import ProviderForm
 from providers.models import Provider, ProviderKind
 from providers.ports import ConnectError, Reason
 from providers.selectors import account_config
@@ -26,6 +29,15 @@ from providers.services import create_provider, delete_provider, update_provider
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
+
+    from providers.adapters.esp import EspKind
+
+FORMS = {**OWN_FORMS, **ESP_FORMS}
+
+
+def _needs_of(esp: EspKind) -> str:
+    return f"Needs: {', '.join(one.label for one in esp.fields if one.is_required)}."
+
 
 _KINDS = (
     (ProviderKind.SMTP, "SMTP account", "dns", "A mail server with host, port and login."),
@@ -41,9 +53,13 @@ _KINDS = (
         "science",
         "Delivers nowhere and fails on request. For drills, tests and load runs.",
     ),
+    *(
+        (esp.kind, esp.label, "cloud_upload", f"{esp.description} {_needs_of(esp)}".strip())
+        for esp in ESP_KINDS.values()
+    ),
 )
 _REASONS = {
-    Reason.AUTHENTICATION: "The server refused the user name or password.",
+    Reason.AUTHENTICATION: "The credentials were refused.",
     Reason.CONNECTION: "No usable connection: host, port, security or the network is wrong.",
     Reason.THROTTLED: "The server asks us to slow down.",
     Reason.LOST_AFTER_DATA: "The connection was lost.",
@@ -121,7 +137,25 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
                 {"fields": (("name", "owner"), ("from_email", "from_name"), "is_active")},
             ),
             *own,
-            ("Limits", {"fields": (("hourly_limit", "daily_limit"), "time_zone")}),
+            (
+                "Limits",
+                {
+                    "fields": (
+                        ("hourly_limit", "daily_limit", "monthly_limit"),
+                        ("time_zone", "priority_reserve"),
+                        ("rate_per_second", "warm_up"),
+                    )
+                },
+            ),
+            (
+                "What it takes, and its price",
+                {
+                    "fields": (
+                        ("from_domains", "max_message_bytes"),
+                        ("takes_attachments", "price_per_thousand"),
+                    )
+                },
+            ),
             (
                 "Order and connections",
                 {"fields": (("position", "max_connections"), "max_messages_per_connection")},
@@ -234,7 +268,8 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
     @display(description="Kind", label={"smtp": "info", "inbox": "success", "simulator": "warning"})
     def kind_label(self, provider: Provider) -> tuple[str, str]:
         """Return the kind, short."""
-        return provider.kind, short_kind(provider.kind)
+        esp = ESP_KINDS.get(provider.kind)
+        return provider.kind, esp.label if esp else short_kind(provider.kind)
 
     @display(description="Active", boolean=True)
     def active(self, provider: Provider) -> bool:

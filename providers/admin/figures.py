@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from providers.models import ProviderKind
-from providers.quotas import windows
+from providers.quotas import limits_at, windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from providers.models import Provider, ProviderUsage
+    from providers.quotas import WindowUse
 
 _HIGH_PERCENT = 80
 _SHORT_KINDS: Mapping[str, str] = {
@@ -50,11 +51,20 @@ class Quota:
 
 def quotas_of(provider: Provider, now: datetime) -> tuple[Quota, Quota]:
     """Return the running hour's and day's use; what workers have reserved counts as used."""
-    frame = windows(now, provider.time_zone)
+    hour, day, _ = _windows_of(provider, now)
+    return hour, day
+
+
+def month_quota_of(provider: Provider, now: datetime) -> Quota:
+    """Return the running month's use; what workers have reserved counts as used."""
+    return _windows_of(provider, now)[2]
+
+
+def _windows_of(provider: Provider, now: datetime) -> tuple[Quota, Quota, Quota]:
     usage: ProviderUsage | None = getattr(provider, "usage", None)
-    hour = usage.hour_count_at(frame.hour_start) + usage.reserved if usage else 0
-    day = usage.day_count_at(frame.day_start) + usage.reserved if usage else 0
-    return (
-        Quota(hour, provider.hourly_limit, frame.hour_end),
-        Quota(day, provider.daily_limit, frame.day_end),
-    )
+    hour, day, month = limits_at(provider, usage, windows(now, provider.time_zone))
+    return _quota(hour), _quota(day), _quota(month)
+
+
+def _quota(window: WindowUse) -> Quota:
+    return Quota(window.used, window.limit, window.end)

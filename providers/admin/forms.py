@@ -16,6 +16,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from providers.admin.rule_forms import ListField
 from providers.models import Provider, ProviderKind
 from providers.services import ProviderFields, faults_of, moved_secret_faults
 
@@ -31,6 +32,14 @@ _COLUMNS = (
     "time_zone",
     "max_connections",
     "max_messages_per_connection",
+    "monthly_limit",
+    "priority_reserve",
+    "rate_per_second",
+    "warm_up",
+    "from_domains",
+    "max_message_bytes",
+    "takes_attachments",
+    "price_per_thousand",
 )
 
 
@@ -47,6 +56,12 @@ class ProviderForm(forms.ModelForm[Provider]):
         initial="UTC",
         widget=UnfoldAdminSelectWidget,
         help_text="In which its days begin.",
+    )
+
+    from_domains = ListField(
+        label="From domains",
+        placeholder="example.com, *.example.org",
+        help_text="It sends for these only; empty for any.",
     )
 
     class Meta:
@@ -111,7 +126,7 @@ class ProviderForm(forms.ModelForm[Provider]):
         return self.instance.secrets or {}
 
     def _add_fault(self, path: str, text: str) -> None:
-        field = path.rpartition(".")[2]
+        field = path.rpartition(".")[2].partition("[")[0]
         field = {"use_ssl": "security", "use_tls": "security"}.get(field, field)
         if field in self.fields:
             self.add_error(field, text)

@@ -12,10 +12,13 @@ from django.urls import reverse
 from delivery.models import Message
 from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.ids import uuid7
+from providers.adapters.esp import KINDS
+from providers.admin.forms import ProviderForm
 from providers.errors import ProviderInUseError
-from providers.models import InboxMail, Provider
+from providers.models import InboxMail, Provider, ProviderKind
 from providers.services import create_provider, delete_provider, update_provider
 from tests.admin.conftest import Post, add_attempt
+from tests.support.esp.accounts import APIS, running
 
 LIST = "/admin/providers/provider/"
 ADD = f"{LIST}add/?kind=smtp"
@@ -45,6 +48,14 @@ def form(**changes: Any) -> dict[str, Any]:
         "position": "100",
         "max_connections": "10",
         "max_messages_per_connection": "0",
+        "monthly_limit": "",
+        "priority_reserve": "5",
+        "rate_per_second": "",
+        "warm_up": "",
+        "from_domains": "",
+        "max_message_bytes": "",
+        "takes_attachments": "on",
+        "price_per_thousand": "0",
         **changes,
     }
 
@@ -136,6 +147,94 @@ def test_the_simulators_rules_are_checked(root: Client) -> None:
     data["rules"] = '[{"match": "*", "outcome": "rejected"}]'
     assert root.post(f"{LIST}add/?kind=simulator", data).status_code == 302
     assert Provider.objects.get().settings["rules"] == [{"match": "*", "outcome": "rejected"}]
+
+
+def esp_form(kind: str, **changes: Any) -> dict[str, Any]:
+    """Return a form as the page for an account at an HTTP provider sends it."""
+    api = APIS[kind]()
+    options = dict.fromkeys([one.name for one in KINDS[kind].options], "")
+    chosen = {one.name: str(one.default) for one in KINDS[kind].options if one.choices}
+    url = {"api_url": f"http://127.0.0.1:9{api.base}"}
+    common = {key: value for key, value in form(name=kind).items() if key not in _SMTP_ONLY}
+    return {**common, **options, **chosen, **url, **api.settings, **api.secrets, **changes}
+
+
+_SMTP_ONLY = {"host", "port", "security", "verify_certificate", "username", "password"}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_each_http_provider_has_exactly_its_own_fields(root: Client, kind: str) -> None:
+    page_form = root.get(f"{LIST}add/?kind={kind}").context["adminform"].form
+    own = {one.name for one in (*KINDS[kind].secrets, *KINDS[kind].options)}
+    assert set(page_form.fields) - set(ProviderForm.Meta.fields) == own
+    assert page_form.own_title == f"{KINDS[kind].label} account"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_an_http_account_is_saved_kept_and_never_shows_its_keys(root: Client, kind: str) -> None:
+    answer = root.post(f"{LIST}add/?kind={kind}", esp_form(kind, timeout_seconds="20"))
+    assert answer.status_code == 302, errors_of(answer)
+    provider = Provider.objects.get()
+    api = APIS[kind]()
+    assert (provider.kind, provider.secrets) == (kind, api.secrets)
+    assert provider.settings["timeout_seconds"] == 20
+    assert provider.settings["api_url"] == f"http://127.0.0.1:9{api.base}"
+    html = root.get(page(provider)).content.decode()
+    assert not any(value in html for value in api.secrets.values())
+    assert "Leave empty to keep it." in html
+    without_keys = esp_form(kind, name="Renamed", **dict.fromkeys(api.secrets, ""))
+    answer = root.post(page(provider), without_keys)
+    assert answer.status_code == 302, errors_of(answer)
+    provider.refresh_from_db()
+    assert (provider.name, provider.secrets) == ("Renamed", api.secrets)
+    # Left empty, the default applies again.
+    assert "timeout_seconds" not in provider.settings
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "field"),
+    [
+        ("sendgrid", {"api_key": ""}, "api_key"),
+        ("sendgrid", {"api_url": "http://api.example.com/"}, "api_url"),
+        ("sendgrid", {"region": "moon"}, "region"),
+        ("mailgun", {"sender_domain": "not a domain"}, "sender_domain"),
+        ("sparkpost", {"subaccount": "0"}, "subaccount"),
+        ("postal", {"api_url": ""}, "api_url"),
+        ("amazon_ses", {"region": ""}, "region"),
+        ("scaleway", {"project_id": "{self.x}"}, "project_id"),
+        ("resend", {"timeout_seconds": "0"}, "timeout_seconds"),
+    ],
+)
+def test_faults_of_http_accounts_stand_beside_their_field(
+    root: Client, kind: str, changes: dict[str, str], field: str
+) -> None:
+    answer = root.post(f"{LIST}add/?kind={kind}", esp_form(kind, **changes))
+    assert answer.status_code == 200
+    assert list(errors_of(answer)) == [field]
+    assert not Provider.objects.exists()
+
+
+def test_all_kinds_are_offered(root: Client) -> None:
+    html = root.get(f"{LIST}add/").content.decode()
+    assert all(f"?kind={kind.value}" in html for kind in ProviderKind)
+    assert all(kind.label in html for kind in KINDS.values())
+
+
+def test_an_http_account_s_connection_is_tested(root: Client) -> None:
+    with running("postmark") as (api, server):
+        url = f"http://127.0.0.1:{server.port}/"
+        root.post(f"{LIST}add/?kind=postmark", esp_form("postmark", api_url=url))
+        provider = Provider.objects.get()
+        assert "The connection works." in root.post(page(provider, "test")).content.decode()
+        server.then(api.refused)
+        html = root.post(page(provider, "test")).content.decode()
+    assert "The credentials were refused." in html
+    assert api.mails == []
+
+
+def test_the_list_names_the_provider(root: Client) -> None:
+    root.post(f"{LIST}add/?kind=sparkpost", esp_form("sparkpost"))
+    assert "SparkPost" in root.get(LIST).content.decode()
 
 
 def test_the_list_shows_quotas_and_needs_few_queries(

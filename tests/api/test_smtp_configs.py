@@ -189,6 +189,7 @@ def test_the_counts_are_those_of_the_running_windows(api: Api):
         hour_start=frame.hour_start,
         hour_count=3,
         day_start=frame.day_start,
+        month_start=frame.month_start,
         day_count=40,
         last_sent_at=frame.hour_start,
     )

@@ -174,8 +174,6 @@ def test_clocks_that_jump_by_an_hour_lose_and_repeat_nothing(
         chaos.check("clock", doubt_limit=0, is_clock_true=False)
 
 
-
-
 @pytest.mark.parametrize(
     ("who", "seconds"),
     [

@@ -140,7 +140,9 @@ def test_sigterm_finishes_what_is_on_the_wire_and_gives_the_rest_back(
 def test_a_quota_is_never_overshot_by_racing_workers(
     owner: User, sink: SinkProcess, rounds: int
 ) -> None:
-    provider = smtp_account(sink.port, hourly_limit=137 * rounds, daily_limit=100 * rounds)
+    provider = smtp_account(
+        sink.port, hourly_limit=137 * rounds, daily_limit=100 * rounds, priority_reserve=0
+    )
     queue_many(owner, 150 * rounds)
     with workers(2):
         wait_until(lambda: all_in("sent", "retry"))
@@ -151,7 +153,7 @@ def test_a_quota_is_never_overshot_by_racing_workers(
 
 
 def test_racing_reservations_grant_exactly_the_limit(owner: User) -> None:
-    provider = smtp_account(1, hourly_limit=500, daily_limit=400)
+    provider = smtp_account(1, hourly_limit=500, daily_limit=400, priority_reserve=0)
     now = timezone.now()
 
     def reserve_often(_worker: int) -> int:
@@ -220,15 +222,18 @@ def test_a_stopped_worker_sends_nothing_after_its_lease_is_gone(
     try:
         time.sleep(6)
         with workers(1):
-            wait_until(lambda: sweeping(lambda: all_in("sent")))
+            wait_until(lambda: sweeping(lambda: all_in("sent", "unknown")))
             os.killpg(process.pid, signal.SIGCONT)
             time.sleep(1)
     finally:
         kill_group(process)
     arrived = sink.settle()
-    assert set(arrived) == set(ids)
-    # At most what was on the wire when it stopped: one mail per connection, and unwritten results.
-    assert sum(arrived.values()) - len(ids) <= 2 + 100
+    # What was being handed over when it stopped is in doubt: one mail per connection. One that was
+    # about to be may have gone all the same.
+    assert Message.objects.filter(status="unknown").count() <= 2
+    assert set(arrived) <= set(ids)
+    assert len(ids) - len(arrived) <= 2
+    assert sum(arrived.values()) - len(arrived) <= 2
 
 
 def test_parallel_acceptances_of_one_sequence_leave_one_claimable(owner: User) -> None:

@@ -6,11 +6,12 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailservice.core.ids import uuid7
-from providers import quotas
+from providers import quotas, warm_up
+from providers.admin.figures import month_quota_of, quotas_of
 from providers.models import Provider, ProviderUsage, Reservation
 from providers.quotas import QuotaLeft, Settlement, Windows, windows
 
@@ -23,9 +24,15 @@ def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]  # parts are whole numbers
 
 
-def test_windows_are_the_clock_hour_and_the_local_day() -> None:
+def test_windows_are_the_clock_hour_the_local_day_and_the_local_month() -> None:
     assert windows(NOW, "UTC") == Windows(
-        utc(2026, 11, 21, 12), utc(2026, 11, 21, 13), utc(2026, 11, 21), utc(2026, 11, 22)
+        utc(2026, 11, 21, 12),
+        utc(2026, 11, 21, 13),
+        utc(2026, 11, 21),
+        utc(2026, 11, 22),
+        utc(2026, 11, 1),
+        utc(2026, 12, 1),
+        date(2026, 11, 21),
     )
 
 
@@ -67,6 +74,41 @@ def test_the_hour_is_utcs_whatever_zone_now_is_told_in() -> None:
     assert windows(now, "UTC") == windows(NOW, "UTC")
 
 
+@pytest.mark.parametrize(
+    ("zone", "now", "start", "end", "hours"),
+    [
+        ("UTC", utc(2024, 2, 29, 23), utc(2024, 2, 1), utc(2024, 3, 1), 29 * 24),
+        ("UTC", utc(2026, 12, 31), utc(2026, 12, 1), utc(2027, 1, 1), 31 * 24),
+        # It is the next month already, or still the last.
+        ("Asia/Tokyo", utc(2026, 1, 31, 15), utc(2026, 1, 31, 15), utc(2026, 2, 28, 15), 28 * 24),
+        ("America/New_York", utc(2026, 1, 1, 4), utc(2025, 12, 1, 5), utc(2026, 1, 1, 5), 31 * 24),
+        # Clocks go forward and back within it.
+        (
+            "Europe/Berlin",
+            utc(2026, 3, 5),
+            utc(2026, 2, 28, 23),
+            utc(2026, 3, 31, 22),
+            31 * 24 - 1,
+        ),
+        (
+            "Europe/Berlin",
+            utc(2026, 10, 31, 22, 59),
+            utc(2026, 9, 30, 22),
+            utc(2026, 10, 31, 23),
+            31 * 24 + 1,
+        ),
+        # Midnight comes twice on the first.
+        ("America/Havana", utc(2026, 11, 1, 5, 30), utc(2026, 11, 1, 4), utc(2026, 12, 1, 5), 721),
+    ],
+)
+def test_a_month_is_as_long_as_calendar_and_clocks_make_it(
+    zone: str, now: datetime, start: datetime, end: datetime, hours: int
+) -> None:
+    frame = windows(now, zone)
+    assert (frame.month_start, frame.month_end) == (start, end)
+    assert frame.month_end - frame.month_start == timedelta(hours=hours)
+
+
 ZONES = ("UTC", "Europe/Berlin", "America/Havana", "Africa/Cairo", "Australia/Lord_Howe")
 moments = st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is added
 
@@ -79,6 +121,16 @@ def test_windows_hold_now_and_follow_each_other_without_gap(now: datetime, zone:
     assert windows(frame.day_end, zone).day_start == frame.day_end
     assert windows(frame.day_end - timedelta(microseconds=1), zone).day_start == frame.day_start
     assert timedelta(hours=23) <= frame.day_end - frame.day_start <= timedelta(hours=25)
+    assert frame.today == now.astimezone(ZoneInfo(zone)).date()
+
+
+@given(now=moments, zone=st.sampled_from(ZONES))
+def test_months_hold_their_days_and_follow_each_other_without_gap(now: datetime, zone: str) -> None:
+    frame = windows(now, zone)
+    assert frame.month_start <= frame.day_start < frame.day_end <= frame.month_end
+    assert windows(frame.month_start, zone).today == frame.today.replace(day=1)
+    assert windows(frame.month_end, zone).month_start == frame.month_end
+    assert windows(frame.month_end - timedelta(microseconds=1), zone).month_end == frame.month_end
 
 
 @given(day=st.dates(date(2015, 1, 1), date(2035, 1, 1)), zone=st.sampled_from(ZONES))
@@ -91,17 +143,80 @@ def test_every_hour_of_a_local_day_has_the_same_window(day: date, zone: str) -> 
         moment += timedelta(minutes=30)
 
 
+PLAN = {"starts_on": "2026-03-01", "daily": [50, 100, 0, 200]}
+
+
+@pytest.mark.parametrize(
+    ("day", "limit"),
+    [
+        (date(2026, 2, 28), None),
+        (date(2026, 3, 1), 50),
+        (date(2026, 3, 2), 100),
+        (date(2026, 3, 3), 0),
+        (date(2026, 3, 4), 200),
+        (date(2026, 3, 5), None),
+        (date(2027, 3, 1), None),
+    ],
+)
+def test_a_warm_up_plan_limits_its_days_and_no_others(day: date, limit: int | None) -> None:
+    assert warm_up.warm_up_limit(PLAN, day) == limit
+
+
+def test_no_warm_up_plan_no_limit() -> None:
+    assert warm_up.warm_up_limit(None, date(2026, 3, 1)) is None
+    assert warm_up.warm_up_limit({"starts_on": "2026-03-01", "daily": []}, date(2026, 3, 1)) is None
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        None,
+        [],
+        {},
+        {"starts_on": "2026-03-01"},
+        {"starts_on": "2026-03-01", "daily": [1], "more": 1},
+        {"starts_on": "2026-02-30", "daily": [1]},
+        {"starts_on": "20260301", "daily": [1]},
+        {"starts_on": 5, "daily": [1]},
+        {"starts_on": "2026-03-01", "daily": []},
+        {"starts_on": "2026-03-01", "daily": [1] * 367},
+        {"starts_on": "2026-03-01", "daily": "50"},
+        {"starts_on": "2026-03-01", "daily": [-1]},
+        {"starts_on": "2026-03-01", "daily": [1.5]},
+        {"starts_on": "2026-03-01", "daily": [True]},
+        {"starts_on": "2026-03-01", "daily": [2**31]},
+    ],
+)
+def test_a_warm_up_plan_that_cannot_be_read_is_refused(plan: object) -> None:
+    with pytest.raises(ValueError, match=r"starts_on|daily"):
+        warm_up.check_warm_up(plan)
+
+
+def test_warm_up_plans_as_they_should_be() -> None:
+    warm_up.check_warm_up(PLAN)
+    warm_up.check_warm_up({"starts_on": "2026-02-28", "daily": [2**31 - 1] * 366})
+
+
 def account(**fields: Any) -> Provider:
-    return Provider.objects.create(name="account", kind="simulator", **fields)
+    defaults = {"name": "account", "kind": "simulator", "priority_reserve": 0}
+    return Provider.objects.create(**defaults | fields)
 
 
-def reserve(provider: Provider, wanted: int, *, lease_id: UUID = LEASE, now: datetime = NOW) -> int:
+def reserve(
+    provider: Provider,
+    wanted: int,
+    *,
+    lease_id: UUID = LEASE,
+    now: datetime = NOW,
+    urgent: int = 0,
+) -> int:
     return quotas.reserve(
         provider_id=provider.pk,
         time_zone=provider.time_zone,
         lease_id=lease_id,
         wanted=wanted,
         now=now,
+        urgent=urgent,
     )
 
 
@@ -125,6 +240,10 @@ def figures(provider: Provider) -> tuple[int, int, int, int]:
 
 def held(lease_id: UUID = LEASE) -> int:
     return sum(Reservation.objects.filter(lease_id=lease_id).values_list("count", flat=True))
+
+
+def month_count(provider: Provider) -> int:
+    return ProviderUsage.objects.get(provider=provider).month_count
 
 
 @pytest.mark.django_db
@@ -263,7 +382,7 @@ def test_dead_workers_are_booked_together() -> None:
 
 
 def account_named(name: str) -> Provider:
-    return Provider.objects.create(name=name, kind="simulator")
+    return account(name=name)
 
 
 @pytest.mark.django_db
@@ -313,3 +432,159 @@ def test_an_unused_account_has_all_of_its_quota() -> None:
     provider = account(hourly_limit=5)
     assert quotas.usage_of([provider]) == {}
     assert quotas.left(provider, None, NOW) == QuotaLeft(5, utc(2026, 11, 21, 13))
+
+
+@pytest.mark.django_db
+def test_a_monthly_limit_holds_over_its_days_and_ends_with_the_month() -> None:
+    provider = account(monthly_limit=8, daily_limit=5, time_zone="Asia/Tokyo")
+    last_day_but_one = utc(2026, 1, 29, 15)
+    assert reserve(provider, 9, now=last_day_but_one) == 5
+    settle(provider, settled=5, sent=5, now=last_day_but_one)
+    assert reserve(provider, 9, now=utc(2026, 1, 30, 15)) == 3
+    settle(provider, settled=3, sent=3, now=utc(2026, 1, 31, 14, 59))
+    assert (reserve(provider, 9, now=utc(2026, 1, 31, 14, 59)), month_count(provider)) == (0, 8)
+    assert reserve(provider, 9, now=utc(2026, 1, 31, 15)) == 5
+    settle(provider, settled=5, sent=5, now=utc(2026, 1, 31, 15))
+    assert (month_count(provider), figures(provider)) == (5, (5, 5, 13, 0))
+
+
+@pytest.mark.django_db
+def test_what_is_sent_without_a_monthly_limit_counts_for_the_month_too() -> None:
+    provider = account(hourly_limit=5)
+    settle(provider, settled=0, sent=3)
+    assert (month_count(provider), reserve(provider, 1, now=NOW + HOUR)) == (3, 1)
+    assert month_count(provider) == 3
+    quotas.abandon([LEASE])
+    assert month_count(provider) == 4
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("percent", "limit", "others"),
+    [(5, 100, 95), (5, 19, 19), (5, 20, 19), (5, 39, 38), (50, 9, 5), (0, 100, 100), (5, 0, 0)],
+)
+def test_a_slice_of_every_limit_is_kept_for_priority_1(
+    percent: int, limit: int, others: int
+) -> None:
+    for field in ("hourly_limit", "daily_limit", "monthly_limit"):
+        provider = account(name=field, priority_reserve=percent, **{field: limit})
+        lease_id = uuid7()
+        assert quotas.left(provider, None, NOW).kept_for_urgent == limit - others
+        assert reserve(provider, 1000, lease_id=lease_id) == others
+        assert reserve(provider, 1, lease_id=lease_id) == 0
+        assert reserve(provider, 1000, lease_id=lease_id, urgent=1000) == limit - others
+        assert reserve(provider, 1, lease_id=lease_id, urgent=1) == 0
+
+
+@pytest.mark.django_db
+def test_urgent_mails_of_a_group_are_granted_first() -> None:
+    provider = account(hourly_limit=100, priority_reserve=10)
+    assert reserve(provider, 100, urgent=2) == 90
+    # Two of three may use the slice, the third may not.
+    assert reserve(provider, 3, urgent=2) == 2
+    assert reserve(provider, 20, urgent=20) == 8
+
+
+@pytest.mark.django_db
+def test_a_large_limit_keeps_its_slice_exactly() -> None:
+    provider = account(monthly_limit=2_000_000_000, priority_reserve=50)
+    assert reserve(provider, 2_000_000_000) == 1_000_000_000
+
+
+@pytest.mark.django_db
+@given(
+    limits=st.tuples(*[st.none() | st.integers(0, 60)] * 3),
+    warm_up_today=st.none() | st.integers(0, 60),
+    percent=st.integers(0, 50),
+    asked=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30)), max_size=8),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_no_limit_is_passed_and_left_tells_what_is_granted(
+    limits: tuple[int | None, int | None, int | None],
+    warm_up_today: int | None,
+    percent: int,
+    asked: list[tuple[int, int]],
+) -> None:
+    hourly, daily, monthly = limits
+    plan = None if warm_up_today is None else {"starts_on": "2026-11-21", "daily": [warm_up_today]}
+    lease_id = uuid7()
+    provider = account(
+        name=str(lease_id),
+        hourly_limit=hourly,
+        daily_limit=daily,
+        monthly_limit=monthly,
+        warm_up=plan,
+        priority_reserve=percent,
+    )
+    known = [limit for limit in (*limits, warm_up_today) if limit is not None]
+    total = 0
+    for wanted, urgent in asked:
+        usage = quotas.usage_of([provider]).get(provider.pk)
+        left = quotas.left(provider, usage, NOW)
+        granted = reserve(provider, wanted, lease_id=lease_id, urgent=min(wanted, urgent))
+        total += granted
+        if left.remaining is None:
+            assert granted == wanted
+            continue
+        assert total <= min(known)
+        first = min(urgent, wanted, left.remaining)
+        free = max(0, left.remaining - left.kept_for_urgent - first)
+        assert granted == first + min(wanted - min(urgent, wanted), free)
+
+
+@pytest.mark.django_db
+def test_a_warm_up_plan_binds_beside_the_daily_limit() -> None:
+    plan = {"starts_on": "2026-11-20", "daily": [1, 4, 9]}
+    provider = account(daily_limit=6, warm_up=plan)
+    assert provider.has_limits
+    yesterday, tomorrow = NOW - 24 * HOUR, NOW + 24 * HOUR
+    assert quotas.left(provider, None, NOW - 48 * HOUR).remaining == 6
+    for moment, granted in [(yesterday, 1), (NOW, 4), (tomorrow, 6), (tomorrow + 24 * HOUR, 6)]:
+        assert quotas.left(provider, None, moment).remaining == granted
+        assert reserve(provider, 100, now=moment) == granted
+        settle(provider, settled=granted, sent=granted, now=moment)
+
+
+@pytest.mark.django_db
+def test_a_warm_up_plan_follows_the_accounts_own_days() -> None:
+    plan = {"starts_on": "2026-01-02", "daily": [2, 3]}
+    provider = account(warm_up=plan, time_zone="Asia/Tokyo")
+    assert reserve(provider, 9, now=utc(2026, 1, 1, 15)) == 2
+    quotas.release(LEASE)
+    assert reserve(provider, 9, now=utc(2026, 1, 2, 15)) == 3
+    quotas.release(LEASE)
+    assert reserve(provider, 9, now=utc(2026, 1, 3, 15)) == 9
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("sent", "left"),
+    [
+        (10, QuotaLeft(10, utc(2026, 11, 21, 13), 5)),
+        # All but the slice of the hour is gone: other mail waits for the hour, not for the day.
+        (15, QuotaLeft(5, utc(2026, 11, 21, 13), 5)),
+        (18, QuotaLeft(2, utc(2026, 11, 21, 13), 2)),
+        (20, QuotaLeft(0, utc(2026, 11, 21, 13), 0)),
+        (30, QuotaLeft(0, utc(2026, 11, 22), 0)),
+    ],
+)
+def test_left_tells_what_is_kept_for_priority_1(sent: int, left: QuotaLeft) -> None:
+    provider = account(hourly_limit=20, daily_limit=30, priority_reserve=25)
+    settle(provider, settled=0, sent=sent)
+    assert quotas.left(provider, quotas.usage_of([provider])[provider.pk], NOW) == left
+
+
+@pytest.mark.django_db
+def test_the_console_shows_hour_day_with_its_plan_and_month() -> None:
+    plan = {"starts_on": "2026-11-21", "daily": [8]}
+    provider = account(hourly_limit=10, daily_limit=20, monthly_limit=4, warm_up=plan)
+    settle(provider, settled=0, sent=4)
+    provider = Provider.objects.select_related("usage").get()
+    hour, day = quotas_of(provider, NOW)
+    month = month_quota_of(provider, NOW)
+    assert [(each.used, each.limit, each.level) for each in (hour, day, month)] == [
+        (4, 10, ""),
+        (4, 8, ""),
+        (4, 4, "is-full"),
+    ]
+    assert month.resets_at == utc(2026, 12, 1)

@@ -9,7 +9,7 @@ from accounts.models import User
 from delivery.models import Attempt, EmailType, Event, Lease, Message, Suppression
 from delivery.queue.claims import LeaseHolder, claim
 from delivery.queue.outcomes import Step
-from delivery.queue.record import Ended, Recorder
+from delivery.queue.record import Ended, LeaseLostError, Recorder
 from delivery.queue.sweep import sweep
 from delivery.services import change
 from delivery.states import Lane, Status
@@ -428,12 +428,13 @@ def test_a_lost_lease_records_nothing_over_the_new_owner(user: User) -> None:
     sweep()
     new = LeaseHolder(worker="new", lane=Lane.TRANSACTIONAL)
     claim(lease_id=new.id, lane=Lane.TRANSACTIONAL, limit=1)
-    Recorder(worker="old").record(
-        lease_id=old.id,
-        ended=[Ended(claimed, Step(Status.FAILED, "late news"))],
-        settlements=[],
-        now=timezone.now(),
-    )
+    with pytest.raises(LeaseLostError):
+        Recorder(worker="old").record(
+            lease_id=old.id,
+            ended=[Ended(claimed, Step(Status.FAILED, "late news"))],
+            settlements=[],
+            now=timezone.now(),
+        )
     message.refresh_from_db()
     assert (message.status, message.lease_id) == ("sending", new.id)
     assert not old.renew_if_due() or old.is_live

@@ -10,11 +10,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from delivery.models import EmailType, Event, Lease, Message
-from delivery.queue.claims import LeaseHolder, claim
+from delivery.queue.claims import Claimed, LeaseHolder, claim
+from delivery.queue.drain import drain_lane
 from delivery.queue.journal import Entry, WireJournal, journal_folder
+from delivery.queue.outcomes import Step
+from delivery.queue.record import Ended, LeaseLostError, Recorder
 from delivery.queue.recovery import recover_dead
 from delivery.queue.sweep import sweep
-from delivery.states import Lane
+from delivery.states import Lane, Status
 from mailservice.core.ids import uuid7
 from providers import quotas
 from providers.models import Provider, ProviderUsage
@@ -154,20 +157,96 @@ def test_an_account_that_refused_us_costs_no_wait(user: User) -> None:
     assert drain().sent == 1
 
 
-def test_recovering_twice_or_after_the_sweep_changes_nothing(user: User) -> None:
+def end_leases() -> None:
+    Lease.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
+
+
+def test_where_the_journal_is_gone_all_is_sent_again_and_counts_as_used(user: User) -> None:
     provider = simulator(hourly_limit=100)
     message = queue(user)
     with dying_worker(provider) as entries:
         entries[message.pk].begin()
         entries[message.pk].hand_over()
-        Lease.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
-        # Its journal is still locked: as on another host, the end of the lease decides.
+        next(journal_folder().glob("*.wire")).unlink()
+        assert sweep()["reclaimed"] == 0
+        end_leases()
         assert sweep()["reclaimed"] == 1
-    assert recover_dead() == 0
-    assert list(journal_folder().glob("*")) == []
     assert recover_dead() == 0
     message.refresh_from_db()
     assert (message.status, usage()) == ("queued", (1, 0))
+
+
+def test_a_stopped_process_is_settled_when_its_lease_is_over(user: User) -> None:
+    provider = simulator(hourly_limit=100)
+    sent, waiting = queue(user), queue(user)
+    with dying_worker(provider) as entries:
+        entries[sent.pk].begin()
+        entries[sent.pk].hand_over()
+        entries[sent.pk].end(ACCEPTED, 1)
+        assert recover_dead() == 0
+        end_leases()
+        assert sweep()["reclaimed"] == 2
+    assert recover_dead() == 0
+    assert list(journal_folder().glob("*")) == []
+    sent.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (sent.status, waiting.status, usage()) == ("sent", "queued", (1, 0))
+
+
+def test_results_of_a_lost_lease_count_for_nothing(user: User) -> None:
+    provider = simulator(hourly_limit=100)
+    queue(user)
+    lease = LeaseHolder(worker="late:1", lane=Lane.TRANSACTIONAL)
+    message = claim(lease_id=lease.id, lane=Lane.TRANSACTIONAL, limit=1)[0]
+    end_leases()
+    sweep()
+    book = quotas.SettlementBook()
+    book.note(provider, sent=1)
+    with pytest.raises(LeaseLostError):
+        Recorder(worker="late:1").record(
+            lease_id=lease.id,
+            ended=[Ended(message, Step(Status.SENT))],
+            settlements=book.take(),
+            now=lease.now(),
+        )
+    assert not ProviderUsage.objects.exists()
+    assert Message.objects.get().status == "queued"
+
+
+def test_a_claim_whose_answer_got_lost_is_given_back(user: User) -> None:
+    simulator()
+    lost, kept = queue(user), queue(user, email_type="marketing")
+    claimed: list[Claimed] = []
+
+    def lose_an_answer() -> bool:
+        """Asked by the drain at every turn: claims once in its name, and tells it nothing."""
+        if not claimed:
+            held = Lease.objects.get().pk
+            claimed.extend(claim(lease_id=held, lane=Lane.TRANSACTIONAL, limit=1))
+        return False
+
+    report = drain_lane(lane=Lane.BULK, worker="test", seconds=20, is_stopping=lose_an_answer)
+    assert (report.sent, [message.id for message in claimed]) == (1, [lost.pk])
+    lost.refresh_from_db()
+    kept.refresh_from_db()
+    assert (lost.status, lost.attempt_count, kept.status) == ("queued", 0, "sent")
+    assert not Event.objects.exists()
+
+
+def test_recovering_twice_changes_nothing(user: User) -> None:
+    provider = simulator(hourly_limit=100)
+    message = queue(user)
+    with dying_worker(provider) as entries:
+        entries[message.pk].begin()
+        entries[message.pk].hand_over()
+    kept = next(journal_folder().glob("*.wire"))
+    copy = kept.read_bytes()
+    assert recover_dead() == 1
+    kept.write_bytes(copy)
+    assert recover_dead() == 0
+    message.refresh_from_db()
+    assert (message.status, usage()) == ("unknown", (1, 0))
+    assert list(journal_folder().glob("*")) == []
 
 
 def test_the_turn_of_a_sequence_moves_on(user: User) -> None:

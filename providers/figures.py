@@ -1,0 +1,221 @@
+"""What accounts do with the mails they are offered, by the minute.
+
+Every batch of results adds to its accounts' rows of the running minute, in the transaction that
+records the results. Latencies are kept as a histogram in powers of two, so sums of many minutes
+still know their percentiles.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import connection
+from django.utils import timezone
+
+from providers.ports import Outcome, Reason, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from providers.ports import SendResult
+
+#: Of the histogram. Place 0 is for less than 1 ms, place n for 2ⁿ⁻¹ ms up to less than 2ⁿ ms, and
+#: the last for all above: more than two minutes.
+BUCKETS = 19
+#: How old remembered sums may be.
+RECENT_SECONDS = 10.0
+#: Rows are kept for so long.
+KEPT = timedelta(days=90)
+#: Deleted by one statement.
+_BATCH = 5_000
+
+_COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults")
+_MEDIAN, _NEARLY_ALL = 0.5, 0.95
+
+
+def bucket_of(duration_ms: int) -> int:
+    """Return the histogram's place for a duration."""
+    return min(max(duration_ms, 0).bit_length(), BUCKETS - 1)
+
+
+def percentile(histogram: Sequence[int], share: float) -> float | None:
+    """Return the duration (ms) that `share` of the mails stayed below; None without any.
+
+    Within a bucket the mails are taken to be spread evenly.
+    """
+    sought = share * sum(histogram)
+    if not sought:
+        return None
+    below = 0
+    for place, count in enumerate(histogram):
+        if count and below + count >= sought:
+            low = (1 << place) >> 1 if place else 0
+            return low + ((1 << place) - low) * (sought - below) / count
+        below += count
+    return None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of what became of mails at one account; see `ProviderMinute`."""
+
+    accepted: int = 0
+    deferred: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    faults: int = 0
+    latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+
+    @property
+    def tried(self) -> int:
+        """Return the mails that the account might have taken: refused recipients are no fault."""
+        return self.accepted + self.deferred + self.unknown + self.faults
+
+    @property
+    def success_rate(self) -> float | None:
+        """Return the share that was accepted, 0 to 1; None if nothing was tried."""
+        return self.accepted / self.tried if self.tried else None
+
+    @property
+    def p50_ms(self) -> float | None:
+        """Return the median time to acceptance."""
+        return percentile(self.latency, _MEDIAN)
+
+    @property
+    def p95_ms(self) -> float | None:
+        """Return the time to acceptance that 5 % exceed."""
+        return percentile(self.latency, _NEARLY_ALL)
+
+
+class TallyBook:
+    """Adds up what became of mails, per account, until it is written."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[UUID, Tally] = {}
+
+    def note(self, provider_id: UUID, result: SendResult, duration_ms: int) -> None:
+        """Note one attempt."""
+        tally = self._tallies.get(provider_id)
+        if tally is None:
+            tally = self._tallies[provider_id] = Tally()
+        outcome = result.outcome
+        if outcome is Outcome.ACCEPTED:
+            tally.accepted += 1
+            tally.latency[bucket_of(duration_ms)] += 1
+        elif outcome is Outcome.NOT_ACCEPTED:
+            _note_refusal(tally, result)
+        elif outcome is Outcome.REJECTED:
+            tally.rejected += 1
+        else:
+            tally.unknown += 1
+
+    def take(self) -> dict[UUID, Tally]:
+        """Return the tallies by account and begin anew."""
+        tallies, self._tallies = self._tallies, {}
+        return tallies
+
+
+def _note_refusal(tally: Tally, result: SendResult) -> None:
+    if result.scope is Scope.MESSAGE:
+        tally.deferred += 1
+    elif result.reason is not Reason.CONTENT:
+        # The account merely lacking what one mail needs says nothing about it.
+        tally.faults += 1
+
+
+#: Adds one tally to its minute, if the account is in the relation `account` (a column `id`): the
+#: end of the statement that settles its quota, which comes as often.
+ADD = f"""
+INSERT INTO providers_providerminute AS m (provider_id, minute, {", ".join(_COUNTS)}, latency)
+SELECT id, %(minute)s, {", ".join(f"%({name})s" for name in _COUNTS)}, %(latency)s::int[]
+  FROM account
+ON CONFLICT (provider_id, minute) DO UPDATE
+   SET {", ".join(f"{name} = m.{name} + EXCLUDED.{name}" for name in _COUNTS)},
+       latency = ARRAY[{
+    ", ".join(f"m.latency[{place}] + EXCLUDED.latency[{place}]" for place in range(1, BUCKETS + 1))
+}]
+"""  # noqa: S608 - names from this module only, values are parameters
+
+
+_ADD_ONE = f"""
+WITH account AS (SELECT id FROM providers_provider WHERE id = %(provider)s) {ADD}
+"""  # noqa: S608 - as above
+
+
+def parameters_of(tally: Tally, now: datetime) -> dict[str, int | str | datetime]:
+    """Return the parameters of `ADD`."""
+    return {
+        "minute": now.replace(second=0, microsecond=0),
+        "accepted": tally.accepted,
+        "deferred": tally.deferred,
+        "rejected": tally.rejected,
+        "unknown": tally.unknown,
+        "faults": tally.faults,
+        # As text its type does not vary with its values, so the statement stays prepared.
+        "latency": f"{{{','.join(map(str, tally.latency))}}}",
+    }
+
+
+def add(provider_id: UUID, tally: Tally, now: datetime) -> None:
+    """Add a tally to the minute of `now`, within the caller's transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD_ONE, {"provider": provider_id, **parameters_of(tally, now)})
+
+
+_SUMS = f"""
+SELECT provider_id, {", ".join(f"sum({name})::bigint" for name in _COUNTS)},
+       ARRAY[{", ".join(f"sum(latency[{place}])" for place in range(1, BUCKETS + 1))}]::bigint[]
+  FROM providers_providerminute WHERE minute > %s GROUP BY provider_id
+"""  # noqa: S608 - names from this module only, values are parameters
+
+_DELETE = """
+DELETE FROM providers_providerminute
+ WHERE minute IN (SELECT minute FROM providers_providerminute WHERE minute < %s
+                   ORDER BY minute LIMIT %s)
+   AND minute < %s
+"""
+
+_lock = threading.Lock()
+_held: dict[int, tuple[float, Mapping[UUID, Tally]]] = {}
+
+
+def recent(ids: Collection[UUID], minutes: int = 60) -> dict[UUID, Tally]:
+    """Return the sums of the last minutes, at most 10 s old; accounts without mail are missing."""
+    held = _held.get(minutes)
+    if held is None or held[0] <= time.monotonic():
+        sums = sums_since(timezone.now() - timedelta(minutes=minutes))
+        with _lock:
+            held = _held[minutes] = (time.monotonic() + RECENT_SECONDS, sums)
+    return {key: held[1][key] for key in ids if key in held[1]}
+
+
+def sums_since(moment: datetime) -> dict[UUID, Tally]:
+    """Return every account's sums over the minutes that began after `moment`."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SUMS, [moment])
+        return {row[0]: Tally(*row[1:]) for row in cursor.fetchall()}
+
+
+def forget_recent() -> None:
+    """Make the next `recent` look at the database."""
+    with _lock:
+        _held.clear()
+
+
+def delete_old(now: datetime) -> int:
+    """Delete what is older than 90 days, in short statements; return how many rows."""
+    oldest = now - KEPT
+    count = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_DELETE, [oldest, _BATCH, oldest])
+            deleted = int(cursor.rowcount)
+        count += deleted
+        if not deleted:
+            return count
