@@ -120,6 +120,9 @@ MIDDLEWARE = [
     "mailservice.core.pages.FrameOptions",
 ]
 
+#: The checks look for Django's names; `Csrf` and `FrameOptions` above are these middlewares.
+SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003"]
+
 ROOT_URLCONF = "mailservice.urls"
 WSGI_APPLICATION = "mailservice.wsgi.application"
 APPEND_SLASH = False

@@ -1,0 +1,39 @@
+"""Provider accounts, what they have sent, how mail is routed to them, and the built-in inbox."""
+
+from providers.models.accounts import (
+    MAX_PRIORITY_RESERVE,
+    Provider,
+    ProviderKind,
+    ProviderQuerySet,
+)
+from providers.models.inbox import InboxMail
+from providers.models.rules import (
+    RoutingDecision,
+    RoutingRule,
+    RoutingRuleQuerySet,
+    RoutingTarget,
+)
+from providers.models.usage import (
+    BreakerState,
+    ProviderHealth,
+    ProviderMinute,
+    ProviderUsage,
+    Reservation,
+)
+
+__all__ = [
+    "MAX_PRIORITY_RESERVE",
+    "BreakerState",
+    "InboxMail",
+    "Provider",
+    "ProviderHealth",
+    "ProviderKind",
+    "ProviderMinute",
+    "ProviderQuerySet",
+    "ProviderUsage",
+    "Reservation",
+    "RoutingDecision",
+    "RoutingRule",
+    "RoutingRuleQuerySet",
+    "RoutingTarget",
+]
