@@ -141,9 +141,10 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
                 "Limits",
                 {
                     "fields": (
-                        ("hourly_limit", "daily_limit", "monthly_limit"),
-                        ("time_zone", "priority_reserve"),
-                        ("rate_per_second", "warm_up"),
+                        ("hourly_limit", "daily_limit"),
+                        ("monthly_limit", "time_zone"),
+                        ("priority_reserve", "rate_per_second"),
+                        "warm_up",
                     )
                 },
             ),

@@ -43,6 +43,19 @@ _COLUMNS = (
 )
 
 
+class PlanField(forms.JSONField):
+    """A warm-up plan in one line, empty for none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        example = '{"starts_on": "2026-03-01", "daily": [50, 100, 200]}'
+        widget = UnfoldAdminTextInputWidget(attrs={"placeholder": example})
+        super().__init__(required=False, widget=widget, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show no plan as nothing."""
+        return "" if value is None else super().prepare_value(value)
+
+
 class ProviderForm(forms.ModelForm[Provider]):
     """What all kinds have in common; on its own, the form of an inbox."""
 
@@ -58,6 +71,10 @@ class ProviderForm(forms.ModelForm[Provider]):
         help_text="In which its days begin.",
     )
 
+    warm_up = PlanField(
+        label="Warm-up plan",
+        help_text="Mails per day while the account is new; empty for none.",
+    )
     from_domains = ListField(
         label="From domains",
         placeholder="example.com, *.example.org",

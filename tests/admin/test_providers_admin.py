@@ -372,3 +372,34 @@ def test_what_does_not_exist_cannot_be_changed_or_deleted(db: None) -> None:
         update_provider(uuid7(), name="x")
     with pytest.raises(NotFoundError):
         delete_provider(uuid7())
+
+
+def test_limits_prices_and_a_warm_up_plan_are_saved_and_shown_again(root: Client) -> None:
+    plan = '{"starts_on": "2026-03-01", "daily": [50, 100]}'
+    limits = form(monthly_limit="9000", rate_per_second="0.5", warm_up=plan, password="hunter2")
+    given = limits | {"from_domains": "example.com, *.example.org", "price_per_thousand": "1"}
+    assert root.post(ADD, given).status_code == 302
+    account = Provider.objects.get()
+    assert (account.monthly_limit, account.rate_per_second) == (9000, 0.5)
+    assert account.warm_up == {"starts_on": "2026-03-01", "daily": [50, 100]}
+    assert account.from_domains == ["example.com", "*.example.org"]
+    html = root.get(page(account)).content.decode()
+    assert "example.com, *.example.org" in html
+    assert root.post(page(account), form(warm_up="")).status_code == 302
+    account.refresh_from_db()
+    assert account.warm_up is None
+    assert "null" not in root.get(page(account)).context["adminform"].form["warm_up"].as_widget()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("warm_up", '{"starts_on": "soon", "daily": [1]}'),
+        ("warm_up", "{"),
+        ("rate_per_second", "0"),
+        ("priority_reserve", "60"),
+        ("from_domains", "not a domain"),
+    ],
+)
+def test_a_wrong_limit_stands_beside_its_field(root: Client, field: str, value: str) -> None:
+    assert list(errors_of(root.post(ADD, form(password="hunter2", **{field: value})))) == [field]
