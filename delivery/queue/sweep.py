@@ -52,7 +52,7 @@ _RESOLVE = """
 UPDATE delivery_message SET status = 'queued', updated_at = now()
  WHERE id IN (SELECT id FROM delivery_message
                WHERE status = 'unknown' AND email_type = ANY(%s) AND due_at <= statement_timestamp()
-               LIMIT %s FOR UPDATE SKIP LOCKED)
+               ORDER BY email_type, due_at LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING id
 """
 
