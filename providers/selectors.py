@@ -12,7 +12,7 @@ from providers.figures import Tally, recent
 from providers.health import not_closed
 from providers.models import Provider, RoutingRule
 from providers.ports import AccountConfig
-from providers.quotas import left, usage_of
+from providers.quotas import left, usage_of, windows
 from providers.routing import (
     NEUTRAL_P50_MS,
     NEUTRAL_P95_MS,
@@ -28,7 +28,10 @@ from providers.routing import (
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
     from uuid import UUID
+
+    from providers.models import ProviderUsage
 
 #: How old a snapshot may be; quotas are exact all the same, since sending needs a reservation.
 SNAPSHOT_SECONDS = 1.0
@@ -61,7 +64,7 @@ def take_snapshot(now: datetime) -> Snapshot:
                 from_domains=frozenset(provider.from_domains),
                 max_message_bytes=provider.max_message_bytes,
                 takes_attachments=provider.takes_attachments,
-                price=provider.price_per_thousand,
+                price=_price(provider, usage.get(provider.pk), now),
                 breaker_until=breaker.until if breaker else None,
                 success_rate=success_rate(tally.accepted, tally.tried),
                 latency_p50_ms=_known(tally.p50_ms, NEUTRAL_P50_MS),
@@ -69,6 +72,14 @@ def take_snapshot(now: datetime) -> Snapshot:
             )
         )
     return Snapshot(now, states, _active_rules())
+
+
+def _price(provider: Provider, usage: ProviderUsage | None, now: datetime) -> Decimal:
+    """Return what a thousand mails cost at the place that the month's count has reached."""
+    count = 0
+    if usage is not None and (provider.free_per_month or provider.price_tiers):
+        count = usage.month_count_at(windows(now, provider.time_zone).month_start)
+    return provider.pricing.next_price(count)
 
 
 def _known(milliseconds: float | None, neutral: float) -> float:

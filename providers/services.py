@@ -27,6 +27,7 @@ from providers.models import (
     Reservation,
     RoutingTarget,
 )
+from providers.pricing import MAX_MAILS, MAX_PRICE, read_tiers, written_tiers
 from providers.routing import is_among, parse_domain_pattern
 from providers.selectors import forget_snapshot
 from providers.warm_up import check_warm_up
@@ -49,7 +50,7 @@ in_use_checks: list[Callable[[UUID], str | None]] = []
 MAX_NAME_CHARS = 100
 #: Domains that one account or condition may list.
 MAX_DOMAINS = 200
-MAX_PRICE = Decimal(100_000)
+MAX_FEE = Decimal(10_000_000)
 #: What the columns hold.
 _MAX_SMALL, _MAX_INTEGER = 32_767, 2_147_483_647
 
@@ -70,6 +71,10 @@ class ProviderFields(TypedDict, total=False):
     max_message_bytes: int | None
     takes_attachments: bool
     price_per_thousand: Decimal
+    free_per_month: int
+    #: See `pricing.read_tiers`.
+    price_tiers: Sequence[Mapping[str, Any]]
+    monthly_fee: Decimal
     monthly_limit: int | None
     #: Percent of every limit.
     priority_reserve: int
@@ -173,6 +178,7 @@ def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
         *_number_faults(provider),
         *_owner_faults(provider),
         *_warm_up_faults(provider),
+        *_tier_faults(provider),
     ]
     if provider.time_zone not in available_timezones():
         faults.append(("time_zone", "invalid", "Use a name such as Europe/Berlin or UTC."))
@@ -212,6 +218,7 @@ def _save(provider: Provider, secrets: dict[str, str]) -> Provider:
         if provider.from_email:
             provider.from_email = parse_email(provider.from_email)
         provider.from_domains, _ = read_domains(provider.from_domains, "from_domains")
+        provider.price_tiers = written_tiers(read_tiers(provider.price_tiers))
         provider.secrets = secrets or None
         provider.save()
         # It may well be mended now: the next mail shows.
@@ -295,6 +302,17 @@ def _warm_up_faults(provider: Provider) -> list[Fault]:
     return []
 
 
+def _tier_faults(provider: Provider) -> list[Fault]:
+    try:
+        tiers = read_tiers(provider.price_tiers)
+    except ValueError as error:
+        return [("price_tiers", "invalid", str(error))]
+    if tiers and tiers[0].above <= provider.free_per_month:
+        message = "The first tier must begin above the free mails."
+        return [("price_tiers", "invalid", message)]
+    return []
+
+
 def _number_faults(provider: Provider) -> list[Fault]:
     bounds = (
         ("hourly_limit", provider.hourly_limit, 1, _MAX_INTEGER),
@@ -307,6 +325,8 @@ def _number_faults(provider: Provider) -> list[Fault]:
         ("max_messages_per_connection", provider.max_messages_per_connection, 0, _MAX_INTEGER),
         ("max_message_bytes", provider.max_message_bytes, 1, _MAX_INTEGER),
         ("price_per_thousand", provider.price_per_thousand, 0, MAX_PRICE),
+        ("free_per_month", provider.free_per_month, 0, MAX_MAILS),
+        ("monthly_fee", provider.monthly_fee, 0, MAX_FEE),
     )
     return [
         (field, "out_of_range", f"Must be from {least} to {most:,}.")

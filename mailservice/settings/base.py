@@ -7,6 +7,7 @@ docs/configuration.md.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from tempfile import gettempdir
@@ -84,6 +85,11 @@ if not PUBLIC_URL.startswith(("http://", "https://")):
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 if TIME_ZONE not in available_timezones():
     raise ImproperlyConfigured(f"TIME_ZONE: there is no time zone {TIME_ZONE!r}.")
+
+#: What all prices and budgets are in (ISO 4217).
+CURRENCY = env.str("CURRENCY", default="USD")
+if not re.fullmatch(r"[A-Z]{3}", CURRENCY):
+    raise ImproperlyConfigured("CURRENCY: use three capital letters, such as EUR.")
 USE_TZ = True
 LANGUAGE_CODE = "en"
 USE_I18N = True

@@ -3,21 +3,25 @@
 import django.contrib.postgres.fields
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.comparison
 import mailservice.core.ids
 import mailservice.core.secrets
+import uuid
 from django.conf import settings
 from django.db import migrations, models
 
 
 # One row per account, updated at every claim and every record: with room on its page the new version
 # stays there and no index is touched (docs/database.md). Both tables are small, so cleaning is cheap. A
-# minute's row is updated many times within its minute, and never after.
+# minute's row is updated many times within its minute, a row of the ledger within its day, and never
+# after.
 STORAGE = """
 ALTER TABLE providers_providerusage SET (
     fillfactor = 20, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 ALTER TABLE providers_reservation SET (
     autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 ALTER TABLE providers_providerminute SET (fillfactor = 50);
+ALTER TABLE providers_costday SET (fillfactor = 50);
 """
 NO_STORAGE = """
 ALTER TABLE providers_providerusage RESET (
@@ -25,6 +29,7 @@ ALTER TABLE providers_providerusage RESET (
 ALTER TABLE providers_reservation RESET (
     autovacuum_vacuum_threshold, autovacuum_vacuum_scale_factor);
 ALTER TABLE providers_providerminute RESET (fillfactor);
+ALTER TABLE providers_costday RESET (fillfactor);
 """
 
 
@@ -61,7 +66,10 @@ class Migration(migrations.Migration):
                 ('from_domains', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, help_text='It sends for these only, such as example.com or *.example.com; empty for any.', size=None, verbose_name='From domains')),
                 ('max_message_bytes', models.PositiveIntegerField(blank=True, help_text='In bytes, as sent with attachments; empty for no limit.', null=True, verbose_name='largest mail')),
                 ('takes_attachments', models.BooleanField(default=True, help_text='If not, mail with files goes elsewhere.')),
-                ('price_per_thousand', models.DecimalField(decimal_places=6, default=0, help_text='What a thousand mails cost, for accounts with one price.', max_digits=12)),
+                ('price_per_thousand', models.DecimalField(decimal_places=6, default=0, help_text='What a thousand mails cost, after the free ones and below any tier.', max_digits=12)),
+                ('free_per_month', models.PositiveIntegerField(default=0, help_text="Per calendar month in the account's time zone.", verbose_name='free mails')),
+                ('price_tiers', models.JSONField(blank=True, default=list, help_text='Other prices for what comes after so many mails of a month, free ones included: [{"above": 100000, "price_per_thousand": "0.80"}].')),
+                ('monthly_fee', models.DecimalField(decimal_places=2, default=0, help_text='Paid whether mail is sent or not.', max_digits=12)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
                 ('owner', models.ForeignKey(blank=True, help_text="Whose mail may use it; empty for everybody's.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='providers', to=settings.AUTH_USER_MODEL)),
@@ -248,6 +256,49 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='provider',
             constraint=models.CheckConstraint(condition=models.Q(('rate_per_second__isnull', True), ('rate_per_second__gt', 0), _connector='OR'), name='providers_provider_rate'),
+        ),
+        migrations.AddConstraint(
+            model_name='provider',
+            constraint=models.CheckConstraint(condition=models.Q(('monthly_fee__gte', 0)), name='providers_provider_fee'),
+        ),
+        migrations.CreateModel(
+            name='Budget',
+            fields=[
+                ('id', models.UUIDField(default=mailservice.core.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('name', models.CharField(max_length=100, unique=True)),
+                ('amount', models.DecimalField(decimal_places=2, help_text='Per calendar month, monthly fees of the accounts included.', max_digits=14, validators=[django.core.validators.MinValueValidator(0.01)])),
+                ('email_type', models.CharField(blank=True, help_text='Only mail of this type; empty for all.', max_length=40)),
+                ('warn_percents', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveSmallIntegerField(validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000)]), blank=True, default=list, help_text='Percent of the amount, such as 50, 80, 100; empty for 80 and 100.', size=None, verbose_name='warn at')),
+                ('is_active', models.BooleanField(default=True, verbose_name='active')),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('api_key', models.ForeignKey(blank=True, help_text='Only mail sent with this key; empty for all.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.apikey', verbose_name='API key')),
+                ('provider', models.ForeignKey(blank=True, help_text='Only what this account costs; empty for all.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='budgets', to='providers.provider')),
+            ],
+            options={
+                'ordering': ['name'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='providers_budget_amount')],
+            },
+        ),
+        migrations.CreateModel(
+            name='CostDay',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('day', models.DateField()),
+                ('email_type', models.CharField(max_length=40)),
+                ('messages', models.PositiveIntegerField(default=0)),
+                ('mails', models.PositiveIntegerField(default=0)),
+                ('nanos', models.PositiveBigIntegerField(default=0)),
+                ('api_key', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.apikey')),
+                ('owner', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('provider', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='providers.provider')),
+            ],
+            options={
+                'verbose_name': 'cost of a day',
+                'verbose_name_plural': 'costs',
+                'ordering': ['-day', 'provider_id'],
+                'constraints': [models.UniqueConstraint(models.F('day'), models.F('provider'), models.F('owner'), models.F('email_type'), django.db.models.functions.comparison.Coalesce(models.F('api_key'), models.Value(uuid.UUID('00000000-0000-0000-0000-000000000000'))), name='providers_costday_once')],
+            },
         ),
         migrations.RunSQL(STORAGE, NO_STORAGE),
     ]

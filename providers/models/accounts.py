@@ -12,6 +12,7 @@ from django.db.models import Q
 from accounts.models import User
 from mailservice.core.ids import uuid7
 from mailservice.core.secrets import EncryptedJSONField
+from providers.pricing import Pricing, read_tiers
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -132,7 +133,22 @@ class Provider(models.Model):
         max_digits=12,
         decimal_places=6,
         default=0,
-        help_text="What a thousand mails cost, for accounts with one price.",
+        help_text="What a thousand mails cost, after the free ones and below any tier.",
+    )
+    free_per_month = models.PositiveIntegerField(
+        "free mails", default=0, help_text="Per calendar month in the account's time zone."
+    )
+    price_tiers = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Other prices for what comes after so many mails of a month, free ones included: "
+        '[{"above": 100000, "price_per_thousand": "0.80"}].',
+    )
+    monthly_fee = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        default=0,
+        help_text="Paid whether mail is sent or not.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -156,6 +172,7 @@ class Provider(models.Model):
             models.CheckConstraint(
                 condition=Q(price_per_thousand__gte=0), name="providers_provider_price"
             ),
+            models.CheckConstraint(condition=Q(monthly_fee__gte=0), name="providers_provider_fee"),
             models.CheckConstraint(
                 condition=Q(priority_reserve__lte=MAX_PRIORITY_RESERVE),
                 name="providers_provider_reserve",
@@ -168,6 +185,16 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def pricing(self) -> Pricing:
+        """Return the account's price list."""
+        return Pricing(
+            self.price_per_thousand,
+            self.free_per_month,
+            read_tiers(self.price_tiers),
+            self.monthly_fee,
+        )
 
     @property
     def has_limits(self) -> bool:
