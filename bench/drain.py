@@ -7,7 +7,9 @@ result recorded to the last. CPU is that of accepting, draining (all worker proc
 database server; the sink's, on the same cores, stands beside it. Memory is that of the largest
 worker process: its peak, and what was resident after 1 %, half and all of the mails. `--slow` has
 the relay take 5 ms for a reply and 25 ms for the last. `--growth` adds CPU per message at 50,000
-queued ÷ at 5,000. Prints JSON lines, one a round, and medians.
+queued ÷ at 5,000. `--routing` adds CPU per message with five accounts that have prices and limits
+and twenty rules ÷ with one account and none: once where the last rule takes the cheapest account,
+once where it splits the mail among all five. Prints JSON lines, one a round, and medians.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from bench import measure
 from bench.processes import SinkProcess, WorkerProcess
-from bench.stock import empty_tables, let_rest, make_account, queue_mails
+from bench.stock import empty_tables, let_rest, make_accounts, make_rules, queue_mails
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 #: Connections per process: to a relay that answers at once, and to a slow one.
 THREADS, SLOW_THREADS = 4, 32
 GROWTH = (5_000, 50_000)
+#: What is routed: mails, accounts, rules.
+ROUTED, ACCOUNTS, RULES = 10_000, 5, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class Case:
     threads: int = 0
     #: `DRAIN_CHUNK` of the workers; 0 leaves it at its default.
     chunk: int = 0
+    accounts: int = 1
+    rules: int = 0
+    #: Of the last rule, which is for all mail.
+    strategy: str = "cheapest"
 
     @property
     def name(self) -> str:
@@ -73,6 +81,9 @@ def main() -> int:
     if arguments.growth:
         rounds = [_growth_round() for _ in range(arguments.rounds)]
         measure.report("growth: CPU per mail at 50000 queued against 5000", rounds)
+    if arguments.routing:
+        rounds = [_routing_round() for _ in range(arguments.rounds)]
+        measure.report(f"routing: {ACCOUNTS} accounts, {RULES} rules against 1 and none", rounds)
     return 0
 
 
@@ -85,6 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slow", action="store_true", help="a relay with delays")
     parser.add_argument("--growth", action="store_true", help="add the 50,000 to 5,000 ratio")
+    parser.add_argument("--routing", action="store_true", help="add what accounts and rules cost")
     return parser.parse_args()
 
 
@@ -97,6 +109,17 @@ def _growth_round() -> Figures:
     }
 
 
+def _routing_round() -> Figures:
+    plain = drain_round(Case(ROUTED))
+    figures = {"cpu_per_thousand_plain": plain["cpu_per_thousand"]}
+    for strategy in ("cheapest", "weighted_split"):
+        routed = drain_round(Case(ROUTED, accounts=ACCOUNTS, rules=RULES, strategy=strategy))
+        figures[f"cpu_per_thousand_{strategy}"] = routed["cpu_per_thousand"]
+        figures[f"ratio_{strategy}"] = routed["cpu_per_thousand"] / plain["cpu_per_thousand"]
+        figures[f"speed_{strategy}"] = routed["drain_per_second"] / plain["drain_per_second"]
+    return figures
+
+
 def drain_round(case: Case, watch: Watch | None = None) -> Figures:
     """Queue the case's mails, drain them, check that each arrived once; return the figures.
 
@@ -104,7 +127,8 @@ def drain_round(case: Case, watch: Watch | None = None) -> Figures:
     """
     empty_tables()
     with SinkProcess(is_slow=case.is_slow) as sink:
-        make_account(sink.port, connections=case.connections)
+        make_accounts(sink.port, connections=case.connections, count=case.accounts)
+        make_rules(case.rules, strategy=case.strategy)
         accepted = _accept(case.count)
         let_rest()
         more = {"DRAIN_CHUNK": str(case.chunk)} if case.chunk else {}

@@ -24,7 +24,7 @@ from bench import measure
 from bench.accept import single_mail
 from bench.client import SINGLE, Answer, Connection, run_threads
 from bench.processes import SinkProcess, WebServer, WorkerProcess
-from bench.stock import CHUNK, empty_tables, let_rest, make_account, make_key, queue_mails
+from bench.stock import CHUNK, empty_tables, let_rest, make_accounts, make_key, queue_mails
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def _lanes(bulk: int, rate: int, seconds: int) -> Figures:
 
     empty_tables()
     with SinkProcess() as sink, WebServer() as web:
-        make_account(sink.port, connections=CONNECTIONS)
+        make_accounts(sink.port, connections=CONNECTIONS)
         secret = make_key()
         queue_mails(bulk)
         let_rest()
@@ -139,7 +139,7 @@ def _priorities() -> Figures:
     fewest: list[int] = []
     enough = threading.Event()
     with SinkProcess(logs_recipients=True) as sink:
-        make_account(sink.port, connections=CONNECTIONS)
+        make_accounts(sink.port, connections=CONNECTIONS)
         queue_mails(HIGH_WATER, priority=1)
         let_rest()
         with WorkerProcess(2, CONNECTIONS):

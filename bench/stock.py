@@ -20,7 +20,8 @@ def empty_tables() -> None:
         cursor.execute(
             "TRUNCATE delivery_message, delivery_content, delivery_attempt, delivery_event,"
             " delivery_lease, delivery_attachment, delivery_idempotencyrecord, providers_provider,"
-            " providers_routingdecision CASCADE"
+            " providers_routingdecision, providers_routingrule,"
+            " providers_costday CASCADE"
         )
 
 
@@ -35,17 +36,45 @@ def let_rest() -> None:
     redis_client().flushdb()
 
 
-def make_account(port: int, *, connections: int) -> None:
-    """Make the one SMTP account, which sends to the sink."""
+def make_accounts(port: int, *, connections: int, count: int = 1) -> None:
+    """Make SMTP accounts that all send to the sink; if several, with limits and prices."""
     from providers.models import Provider
 
-    Provider.objects.create(
-        name="sink",
-        kind="smtp",
-        from_email=SENDER,
-        settings={"host": "127.0.0.1", "port": port},
-        max_connections=connections,
+    for number in range(1, count + 1):
+        choosy = {"daily_limit": 10_000_000, "price_per_thousand": number} if count > 1 else {}
+        Provider.objects.create(
+            name=f"sink {number}",
+            kind="smtp",
+            from_email=SENDER,
+            settings={"host": "127.0.0.1", "port": port},
+            max_connections=connections,
+            **choosy,
+        )
+
+
+def make_rules(count: int, *, strategy: str) -> None:
+    """Make rules that name all accounts; all but the last ask for what the mails are not."""
+    from providers.models import Provider
+    from providers.routing import Target
+    from providers.rules import create_rule
+
+    targets = [Target(pk) for pk in Provider.objects.order_by("name").values_list("pk", flat=True)]
+    asked: tuple[dict[str, list[str]], ...] = (
+        {"email_types": ["transactional"]},
+        {"sender_domains": ["*.example.org"]},
+        {"recipient_domains": ["*.gov.example", "bank.example"]},
+        {"tags": ["two-factor"]},
     )
+    for number in range(1, count + 1):
+        conditions = asked[number % len(asked)] if number < count else {}
+        create_rule(
+            owner_id=None,
+            name=f"rule {number}",
+            position=number,
+            strategy=strategy,
+            targets=targets,
+            **conditions,
+        )
 
 
 def make_key() -> str:
