@@ -20,6 +20,21 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"queue": "maintenance", "expire_seconds": 86_400},
     },
+    "tell of alerts": {
+        "task": "alerts.tasks.notify",
+        "schedule": 5.0,
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
+    },
+    "watch providers": {
+        "task": "providers.tasks.watch",
+        "schedule": 30.0,
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
+    },
+    "forget old alerts": {
+        "task": "alerts.tasks.housekeeping",
+        "schedule": 86_400.0,
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
+    },
     "housekeeping": {
         "task": "delivery.tasks.housekeeping",
         "schedule": 3600.0,

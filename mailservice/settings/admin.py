@@ -77,6 +77,7 @@ UNFOLD: dict[str, Any] = {
                         "icon": "monitoring",
                         "link": reverse_lazy("admin:index"),
                     },
+                    _item("Alerts", "notifications", "alerts.alert"),
                 ],
             },
             {
@@ -93,6 +94,10 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Providers", "dns", "providers.provider"),
                     _item("Routing rules", "alt_route", "providers.routingrule"),
+                    _item("Costs", "payments", "providers.costday"),
+                    _item("Budgets", "savings", "providers.budget"),
+                    _item("Domain limits", "speed", "providers.domainlimit"),
+                    _item("Slowed-down domains", "hourglass_top", "providers.domainslowdown"),
                     _item("Email types", "category", "delivery.emailtype"),
                     _item("Suppressions", "block", "delivery.suppression"),
                 ],
@@ -115,6 +120,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "System",
                 "separator": True,
                 "items": [
+                    _item("Alert channels", "campaign", "alerts.channel"),
                     _item("Periodic tasks", "schedule", "django_celery_beat.periodictask"),
                     _item("Audit trail", "history", "admin.logentry"),
                 ],

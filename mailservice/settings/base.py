@@ -107,6 +107,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "mailservice",
     "accounts",
+    "alerts",
     "providers",
     "templates_app",
     "verification",
@@ -250,6 +251,8 @@ WIRE_JOURNAL_DIR = env.str("WIRE_JOURNAL_DIR", default="") or str(
 )
 #: After so long in the queue a lower priority gets its share of every claim.
 AGEING_SECONDS = _at_least("AGEING_SECONDS", 30, 1)
+#: Alerts and webhooks may go to addresses of private networks: for stand-ins and closed networks.
+OUTGOING_HTTP_ALLOW_PRIVATE = env.flag("OUTGOING_HTTP_ALLOW_PRIVATE", default=False)
 #: How many days idempotency keys are remembered.
 IDEMPOTENCY_DAYS = _at_least("IDEMPOTENCY_DAYS", 2, 1)
 
@@ -366,5 +369,7 @@ LOGGING = {
     "loggers": {
         "celery": {"level": "WARNING" if LOG_LEVEL == "INFO" else LOG_LEVEL},
         "kombu": {"level": "WARNING" if LOG_LEVEL == "INFO" else LOG_LEVEL},
+        # What it says at DEBUG holds the session token and what it signs.
+        "botocore": {"level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL},
     },
 }

@@ -39,6 +39,14 @@ def test_missing_entries_are_created(beat: Any) -> None:
     }
     assert found == {
         SWEEP: ("delivery.tasks.sweep", "every 2 seconds", "maintenance", 86_400),
+        "tell of alerts": ("alerts.tasks.notify", "every 5 seconds", "maintenance", 86_400),
+        "watch providers": ("providers.tasks.watch", "every 30 seconds", "maintenance", 86_400),
+        "forget old alerts": (
+            "alerts.tasks.housekeeping",
+            "every 86400 seconds",
+            "maintenance",
+            86_400,
+        ),
         "housekeeping": (
             "delivery.tasks.housekeeping",
             "every 3600 seconds",

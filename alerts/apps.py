@@ -1,0 +1,11 @@
+"""Django application configuration."""
+
+from django.apps import AppConfig
+
+
+class AlertsConfig(AppConfig):
+    """The alerts application."""
+
+    name = "alerts"
+    verbose_name = "Alerts"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,219 @@
+"""Watching accounts: what a person should know of them becomes an alert, and ends with its cause.
+
+Idempotent, and safe beside itself: what is alerted already is left alone, and what is over is
+closed by whoever sees it. Refused credentials are told at once, by the worker that met them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.urls import NoReverseMatch, reverse
+
+from alerts.models import Severity, is_graver
+from alerts.selectors import open_severities
+from alerts.services import close_alert, open_alert
+from providers.figures import sums_since
+from providers.models import BreakerState, Provider, ProviderHealth
+from providers.ports import Reason
+from providers.quotas import usage_of, windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from providers.figures import Tally
+    from providers.health import Opened
+    from providers.models import ProviderUsage
+
+DOWN, REFUSED = "provider.down", "provider.refused"
+QUOTA, SUCCESS_RATE = "provider.quota", "provider.success_rate"
+KINDS = (DOWN, REFUSED, QUOTA, SUCCESS_RATE)
+
+#: A breaker that closes again sooner is no news.
+DOWN_AFTER = timedelta(minutes=2)
+#: Of what mail below priority 1 may use of a limit, in percent.
+QUOTA_WARNING_PERCENT, QUOTA_CRITICAL_PERCENT = 80, 100
+RATE_OVER = timedelta(minutes=15)
+#: Below it an account is warned of, if it was tried so often.
+MIN_SUCCESS_RATE, MIN_TRIED = 0.8, 50
+
+_WHY: Mapping[str, str] = {
+    Reason.AUTHENTICATION: "it refuses our credentials",
+    Reason.CONNECTION: "no usable connection",
+    Reason.THROTTLED: "it asks us to slow down",
+    Reason.LOST_AFTER_DATA: "it goes silent after the data",
+}
+_OVER = {
+    DOWN: "It takes mail again, or its fault has become another.",
+    REFUSED: "It takes our credentials again, or its fault has become another.",
+    QUOTA: "A new window has begun, or the limit was changed.",
+    SUCCESS_RATE: "It takes enough again, or too little was sent to tell.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a person should know of an account, as an alert says it."""
+
+    kind: str
+    subject: str
+    severity: Severity
+    title: str
+    detail: str
+    link: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return what the alert is known by."""
+        return self.kind, self.subject
+
+
+def watch(now: datetime) -> int:
+    """Open and close the alerts of accounts; return how many changed."""
+    # Read before the facts: an alert that appears in between is not closed by older ones.
+    known = open_severities(KINDS)
+    active = list(Provider.objects.filter(is_active=True).defer("secrets", "settings"))
+    found = {finding.key: finding for finding in _findings(active, now)}
+    count = 0
+    for key, finding in found.items():
+        if key not in known or is_graver(finding.severity, known[key]):
+            _open(finding)
+            count += 1
+    names = {str(provider.pk) for provider in active}
+    for kind, subject in known.keys() - found.keys():
+        is_off = subject.partition(":")[0] not in names
+        why = "The account is switched off or gone." if is_off else _OVER[kind]
+        count += close_alert(kind=kind, subject=subject, detail=why)
+    return count
+
+
+def tell_refused(*, opened: Opened, **_signal: object) -> None:
+    """Open an alert at once if an account refuses our credentials: waiting mends nothing."""
+    if not opened.needs_a_human:
+        return
+    provider = Provider.objects.defer("secrets", "settings").filter(pk=opened.provider_id).first()
+    if provider is not None and provider.is_active:
+        _open(_refused(provider, opened.detail))
+
+
+def _open(finding: Finding) -> None:
+    open_alert(
+        kind=finding.kind,
+        subject=finding.subject,
+        severity=finding.severity,
+        title=finding.title,
+        detail=finding.detail,
+        link=finding.link,
+    )
+
+
+def _findings(providers: list[Provider], now: datetime) -> Iterator[Finding]:
+    health = {row.pk: row for row in ProviderHealth.objects.exclude(state=BreakerState.CLOSED)}
+    usage = usage_of(providers)
+    tallies = sums_since(now - RATE_OVER)
+    for provider in providers:
+        yield from breaker_findings(provider, health.get(provider.pk), now)
+        yield from quota_findings(provider, usage.get(provider.pk), now)
+        yield from rate_findings(provider, tallies)
+
+
+def breaker_findings(
+    provider: Provider, health: ProviderHealth | None, now: datetime
+) -> Iterator[Finding]:
+    """Tell of a breaker that is not closed: of refused credentials at once, else after a while."""
+    if health is None:
+        return
+    if health.reason == Reason.AUTHENTICATION:
+        yield _refused(provider, health.detail)
+    elif now - health.since > DOWN_AFTER:
+        why = _WHY.get(health.reason, health.reason or "unknown")
+        yield Finding(
+            DOWN,
+            str(provider.pk),
+            Severity.CRITICAL,
+            f"{provider.name} is down: {why}",
+            _quoted(health.detail)
+            + "It gets no mail but a probe now and then. Its mail goes through other accounts or "
+            "waits.",
+            _link(provider.pk),
+        )
+
+
+def _refused(provider: Provider, said: str) -> Finding:
+    return Finding(
+        REFUSED,
+        str(provider.pk),
+        Severity.CRITICAL,
+        f"{provider.name} refuses our credentials",
+        _quoted(said)
+        + "Waiting will not mend it: correct user name, password or key of the account.",
+        _link(provider.pk),
+    )
+
+
+def quota_findings(
+    provider: Provider, usage: ProviderUsage | None, now: datetime
+) -> Iterator[Finding]:
+    """Tell of a day's or month's limit that is nearly or wholly used.
+
+    What is only reserved does not count, so within a window the figure never falls. The warm-up
+    plan does not count either: to use it up each day is its purpose.
+    """
+    if usage is None:
+        return
+    frame = windows(now, provider.time_zone)
+    for window, word, limit, used in (
+        ("day", "daily", provider.daily_limit, usage.day_count_at(frame.day_start)),
+        ("month", "monthly", provider.monthly_limit, usage.month_count_at(frame.month_start)),
+    ):
+        if not limit:
+            continue
+        open_to_all = limit - limit * provider.priority_reserve // 100
+        percent = used * 100 // open_to_all
+        if percent < QUOTA_WARNING_PERCENT:
+            continue
+        is_used_up = percent >= QUOTA_CRITICAL_PERCENT
+        end = frame.day_end if window == "day" else frame.month_end
+        state = "used up" if is_used_up else f"{percent} % used"
+        kept = limit - open_to_all
+        reserve = f", {kept:,} of them kept for priority 1" if kept else ""
+        yield Finding(
+            QUOTA,
+            f"{provider.pk}:{window}",
+            Severity.CRITICAL if is_used_up else Severity.WARNING,
+            f"The {word} limit of {provider.name} is {state}",
+            f"{used:,} of {limit:,} mails{reserve}. It begins anew at {end:%Y-%m-%d %H:%M} UTC.",
+            _link(provider.pk),
+        )
+
+
+def rate_findings(provider: Provider, tallies: Mapping[UUID, Tally]) -> Iterator[Finding]:
+    """Tell of an account that lately took too little of what it was offered."""
+    tally = tallies.get(provider.pk)
+    rate = tally.success_rate if tally else None
+    if tally is None or rate is None or tally.tried < MIN_TRIED or rate >= MIN_SUCCESS_RATE:
+        return
+    yield Finding(
+        SUCCESS_RATE,
+        str(provider.pk),
+        Severity.WARNING,
+        f"{provider.name} took only {int(rate * 100)} % of its mail in the last 15 minutes",
+        f"Of {tally.tried:,} tries {tally.accepted:,} were taken, {tally.deferred:,} put off, "
+        f"{tally.faults:,} met a fault of the account, {tally.unknown:,} got no answer.",
+        _link(provider.pk),
+    )
+
+
+def _quoted(said: str) -> str:
+    return f"It said: {said}\n" if said else ""
+
+
+def _link(provider_id: UUID) -> str:
+    try:
+        return reverse("admin:providers_provider_change", args=[provider_id])
+    except NoReverseMatch:
+        return ""
