@@ -6,7 +6,9 @@
 export PYTHONUTF8 := 1
 VENV := .venv
 PY := $(VENV)/bin/python
-STAMP := $(VENV)/.requirements
+# All of them; `make run` does with less.
+REQUIREMENTS := requirements-dev.txt
+STAMP = $(VENV)/.$(REQUIREMENTS)
 PYTHON ?= python3
 ARGS ?=
 LAUNCHER := $(PY) -m mailservice.launcher
@@ -32,13 +34,14 @@ install:
 		echo "Creating $(VENV) ..."; rm -rf $(VENV); \
 		$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 			echo "Python's venv module is incomplete; on Debian: apt-get install python3-venv" >&2; exit 1; }; }
-	@wanted="$$(cat requirements.txt requirements-dev.txt | cksum)"; \
+	@wanted="$$(cat requirements.txt requirements-local.txt $(REQUIREMENTS) | cksum)"; \
 	if [ "$$wanted" != "$$(cat $(STAMP) 2>/dev/null)" ]; then \
 		echo "Installing requirements (takes a minute the first time) ..."; \
 		$(PY) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-			-r requirements-dev.txt && echo "$$wanted" > $(STAMP); \
+			-r $(REQUIREMENTS) && echo "$$wanted" > $(STAMP); \
 	fi
 
+run: REQUIREMENTS := requirements-local.txt
 run: install
 	@exec $(LAUNCHER) run
 

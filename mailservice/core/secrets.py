@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models
 
 
@@ -41,16 +41,45 @@ def decrypt(token: str) -> Any:
         raise DecryptionError("No configured encryption key can read this secret.") from None
 
 
+def is_newest(token: str) -> bool:
+    """Tell whether a token is under the key that encrypts."""
+    try:
+        _ring(tuple(settings.ENCRYPTION_KEYS[:1])).decrypt(token.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
+#: Begins what a dump of the data holds in place of a value.
+_SEALED = "sealed:"
+
+
 class EncryptedJSONField(models.TextField[Any, Any]):
-    """A JSON value kept encrypted; queries can only ask whether it is null."""
+    """A JSON value kept encrypted, in dumps too; queries can only ask whether it is null."""
+
+    # What django-stubs takes a text field to hold.
+    _pyi_private_set_type: Any
+    _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, _expression: object, _connection: object) -> Any:
         """Decrypt what the database holds."""
         return None if value is None else decrypt(value)
 
     def to_python(self, value: Any) -> Any:
-        """Leave Python values as they are: only the database holds tokens."""
-        return value
+        """Leave Python values as they are; only the database and dumps hold tokens.
+
+        Raises `ValidationError` if no configured key can read a dump's.
+        """
+        if not isinstance(value, str) or not value.startswith(_SEALED):
+            return value
+        try:
+            return decrypt(value.removeprefix(_SEALED))
+        except DecryptionError as error:
+            raise ValidationError(str(error)) from None
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return what `dumpdata` writes: a token, which `loaddata` can read with the same key."""
+        return _SEALED + encrypt(self.value_from_object(obj))
 
     def get_prep_value(self, value: Any) -> str | None:
         """Encrypt on the way to the database."""

