@@ -13,13 +13,16 @@ Settings::
                 "scope": "message",            # or "provider", for not_accepted
                 "code": 550, "text": "5.1.1 No such user",
                 "retry_after_seconds": 60,
-                "times": 2                     # the first tries only, per message and recipient
-            }
+                "times": 2,                    # the first tries only, per message and recipient
+                "latency_ms": 500              # so much slower
+            },
+            {"match": "*", "fault": "drop_after_dot"}
         ]
     }
 
 The first rule that matches a recipient counts; without one it is accepted. Tries are counted per
-process.
+process. A rule names an `outcome`, or a `fault` of `scripted.SCRIPTED` and is then what a real
+account would make of that; code, text and wait may still be given.
 """
 
 from __future__ import annotations
@@ -28,12 +31,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from providers.adapters.faults import Fault, SettingsError
 from providers.adapters.outcomes import Verdict, combine
+from providers.adapters.scripted import SCRIPTED
 from providers.ports import (
     AccountConfig,
     ConnectError,
@@ -69,24 +73,52 @@ class Rule:
     verdict: Verdict
     #: Only so many tries of one message to one recipient; None for all.
     times: int | None = None
+    latency_seconds: float = 0.0
+    #: False if the fault strikes before the provider can have the mail.
+    is_handed_over: bool = True
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Rule:
         """Return the rule that valid settings describe."""
+        fault = SCRIPTED.get(given.get("fault", ""))
+        return cls(
+            pattern=given["match"].lower(),
+            verdict=cls._verdict(given) if fault is None else cls._changed(fault.verdict, given),
+            times=given.get("times"),
+            latency_seconds=given.get("latency_ms", 0) / 1000,
+            is_handed_over=fault is None or fault.is_handed_over,
+        )
+
+    @staticmethod
+    def _changed(verdict: Verdict, given: Mapping[str, Any]) -> Verdict:
+        reply = replace(
+            verdict.reply,
+            code=given.get("code", verdict.reply.code),
+            text=given.get("text", verdict.reply.text),
+        )
+        wait = given.get("retry_after_seconds", verdict.retry_after_seconds)
+        return replace(verdict, reply=reply, retry_after_seconds=wait)
+
+    @staticmethod
+    def _verdict(given: Mapping[str, Any]) -> Verdict:
         outcome = Outcome(given["outcome"])
         is_accepted = outcome is Outcome.ACCEPTED
         reply = Reply(
             given.get("code", _DEFAULT_CODES[outcome]),
             text=given.get("text", f"simulated: {outcome}"),
         )
-        verdict = Verdict(
+        return Verdict(
             outcome,
             Reason(given.get("reason", Reason.NONE if is_accepted else Reason.OTHER)),
             Scope(given.get("scope", Scope.MESSAGE)),
             reply,
             given.get("retry_after_seconds"),
         )
-        return cls(given["match"].lower(), verdict, given.get("times"))
+
+
+_ACCEPTED = Rule("*", Verdict(Outcome.ACCEPTED, reply=Reply(250, "2.0.0", "simulated: accepted")))
+#: After these, nobody knows where a connection stands.
+_ENDS = frozenset({Reason.CONNECTION, Reason.LOST_AFTER_DATA})
 
 
 class _Tries:
@@ -149,26 +181,31 @@ class SimulatorSession:
 
     def send(self, mail: OutgoingMail) -> SendResult:
         """Wait as long as configured and answer as the rules say."""
-        if self._latency_seconds:
-            time.sleep(self._latency_seconds)
-        mail.hand_over()
+        found = [(address, self._rule_for(mail, address)) for address in mail.recipients]
+        wait = self._latency_seconds + max((rule.latency_seconds for _, rule in found), default=0)
+        if wait:
+            time.sleep(wait)
+        if any(rule.is_handed_over for _, rule in found):
+            mail.hand_over()
         self._sent_count += 1
-        verdicts = [(address, self._verdict(mail, address)) for address in mail.recipients]
+        verdicts = [(address, rule.verdict) for address, rule in found]
         result = combine(verdicts, remote_id=f"sim-{mail.message_id}")
         if result.outcome is Outcome.ACCEPTED:
             return result
+        if result.reason in _ENDS:
+            self._is_open = False
         return combine(verdicts, dialogue=_dialogue(verdicts))
 
     def close(self) -> None:
         """End the session."""
         self._is_open = False
 
-    def _verdict(self, mail: OutgoingMail, address: str) -> Verdict:
+    def _rule_for(self, mail: OutgoingMail, address: str) -> Rule:
         lowered = address.lower()
         rule = next((r for r in self._rules if fnmatchcase(lowered, r.pattern)), None)
         if rule is None or not self._applies(rule, mail.message_id, lowered):
-            return Verdict(Outcome.ACCEPTED, reply=Reply(250, "2.0.0", "simulated: accepted"))
-        return rule.verdict
+            return _ACCEPTED
+        return rule
 
     def _applies(self, rule: Rule, message_id: UUID, address: str) -> bool:
         if rule.times is None:
@@ -204,11 +241,14 @@ def _faults_in_rule(rule: object, where: str) -> list[Fault]:
     if not isinstance(rule, Mapping):
         return [(where, "invalid", "Must be an object.")]
     faults = _faults_in(rule, _RULE_CHECKS, prefix=f"{where}.")
-    faults.extend(
-        (f"{where}.{name}", "required", "Must be given.")
-        for name in ("match", "outcome")
-        if name not in rule
-    )
+    if "match" not in rule:
+        faults.append((f"{where}.match", "required", "Must be given."))
+    if "fault" in rule:
+        message = "A fault says it already: leave this out."
+        said = [name for name in ("outcome", "reason", "scope") if name in rule]
+        faults.extend((f"{where}.{name}", "conflict", message) for name in said)
+    elif "outcome" not in rule:
+        faults.append((f"{where}.outcome", "required", "Must be given, or a fault."))
     return faults
 
 
@@ -271,4 +311,6 @@ _RULE_CHECKS: dict[str, _Check] = {
     "text": _text,
     "retry_after_seconds": _number(0, _MAX_RETRY_AFTER_SECONDS),
     "times": _whole(1, _MAX_TIMES),
+    "fault": _choice(*SCRIPTED),
+    "latency_ms": _number(0, _MAX_LATENCY_MS),
 }

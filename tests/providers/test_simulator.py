@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from providers.adapters import SettingsError, adapter_for, validate_settings
+from providers.adapters.esp import KINDS
+from providers.adapters.esp.answers import Answer
+from providers.adapters.esp.classify import verdict_on
+from providers.adapters.scripted import SCRIPTED
 from providers.ports import (
     AccountConfig,
     ConnectError,
@@ -102,6 +107,63 @@ def test_tries_are_counted_right_by_many_threads() -> None:
     assert outcomes.count(Outcome.NOT_ACCEPTED) == 50
 
 
+def test_a_fault_by_name_is_what_a_real_account_would_make_of_it() -> None:
+    rule = {"match": "*", "fault": "rcpt_greylisted"}
+    result = send(account(rules=[rule]), "b@b.example")
+    assert (result.outcome, result.reason, result.scope) == (
+        Outcome.NOT_ACCEPTED,
+        Reason.GREYLISTED,
+        Scope.MESSAGE,
+    )
+    assert result.reply == Reply(450, "4.7.1", "Greylisted, come back later")
+
+
+def test_code_text_and_wait_of_a_fault_can_be_changed() -> None:
+    rule = {"match": "*", "fault": "http_429", "text": "later", "retry_after_seconds": 90}
+    result = send(account(rules=[rule]), "b@b.example")
+    assert (result.reply, result.retry_after_seconds) == (Reply(429, "", "later"), 90)
+    assert result.reason is Reason.THROTTLED
+
+
+@pytest.mark.parametrize("name", [name for name in SCRIPTED if name.startswith("http_4")])
+@pytest.mark.parametrize("kind", ["postmark", "sendgrid"])
+def test_http_faults_come_to_what_real_answers_do(kind: str, name: str) -> None:
+    verdict = SCRIPTED[name].verdict
+    answer = Answer(verdict.reply.code, text=verdict.reply.text)
+    assert verdict_on(answer, KINDS[kind]) == verdict
+
+
+@pytest.mark.parametrize("name", ["http_500", "http_502", "http_503"])
+def test_servers_faults_come_to_what_real_answers_do(name: str) -> None:
+    verdict = SCRIPTED[name].verdict
+    answer = Answer(verdict.reply.code, text=verdict.reply.text)
+    assert verdict_on(answer, KINDS["postmark"]) == verdict
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_a_mail_is_handed_over_only_where_the_fault_comes_later(name: str) -> None:
+    handed: list[bool] = []
+    session = adapter_for(account(rules=[{"match": "*", "fault": name}])).open()
+    session.send(replace(mail("b@b.example"), hand_over=lambda: handed.append(True)))
+    is_before = name.startswith(("connect", "tls", "auth", "mail", "rcpt", "drop_before"))
+    assert bool(handed) is not (is_before or name == "http_connect_timeout")
+
+
+def test_a_lost_connection_is_not_used_again() -> None:
+    session = adapter_for(account(rules=[{"match": "*", "fault": "drop_after_dot"}])).open()
+    session.send(mail("b@b.example"))
+    assert not session.is_usable
+
+
+def test_a_rule_makes_its_mail_slow_and_no_other() -> None:
+    config = account(rules=[{"match": "slow@*", "outcome": "accepted", "latency_ms": 50}])
+    started = time.monotonic()
+    send(config, "b@b.example")
+    assert time.monotonic() - started < 0.04
+    assert send(config, "slow@b.example").outcome is Outcome.ACCEPTED
+    assert time.monotonic() - started >= 0.05
+
+
 def test_connection_fails_if_told_so() -> None:
     with pytest.raises(ConnectError) as caught:
         adapter_for(account(fail_connect=True)).open()
@@ -140,6 +202,12 @@ def test_session_ends_at_its_cap_and_when_closed() -> None:
         ({"rules": [{}]}, [("rules[0].match", "required"), ("rules[0].outcome", "required")]),
         ({"rules": [{"match": "*", "outcome": "maybe"}]}, [("rules[0].outcome", "invalid")]),
         ({"rules": [{"match": "*", "outcome": []}]}, [("rules[0].outcome", "invalid")]),
+        ({"rules": [{"match": "*", "fault": "flood"}]}, [("rules[0].fault", "invalid")]),
+        ({"rules": [{"match": "*", "fault": []}]}, [("rules[0].fault", "invalid")]),
+        (
+            {"rules": [{"match": "*", "fault": "http_500", "outcome": "rejected"}]},
+            [("rules[0].outcome", "conflict")],
+        ),
         (
             {"rules": [{"match": "*", "outcome": "rejected", "code": 42, "times": 0, "if": 1}]},
             [

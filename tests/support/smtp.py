@@ -7,19 +7,23 @@ import datetime as dt
 import ipaddress
 import ssl
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import pytest
 from aiosmtpd.controller import Controller
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from providers.adapters.smtp.adapter import SmtpAdapter
+from providers.adapters.smtp.connection import tls_context
 from providers.ports import AccountConfig, OutgoingMail
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 PROVIDER_ID = UUID("01890000-0000-7000-8000-000000000001")
@@ -72,30 +76,34 @@ class AnyPortController(Controller):
 
 @dataclass(frozen=True)
 class Certificate:
-    """A self-signed certificate for 127.0.0.1 and localhost, as files and as a server context."""
+    """A self-signed certificate and its key, as files and as a server context."""
 
     path: Path
+    key_path: Path
     context: ssl.SSLContext
 
 
-def make_certificate(folder: Path) -> Certificate:
-    """Write a certificate and its key below `folder`."""
+def make_certificate(
+    folder: Path,
+    *,
+    hosts: Sequence[str] = ("localhost", "127.0.0.1"),
+    ends_in: dt.timedelta = dt.timedelta(days=1),
+) -> Certificate:
+    """Write a certificate for `hosts` and its key below `folder`; a negative `ends_in` is over."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, hosts[0])])
     now = dt.datetime.fromtimestamp(time.time(), dt.UTC)
-    names: list[x509.GeneralName] = [
-        x509.DNSName("localhost"),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-    ]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .not_valid_before(now - dt.timedelta(days=9))
+        .not_valid_after(now + ends_in)
+        .add_extension(
+            x509.SubjectAlternativeName([_alternative(host) for host in hosts]), critical=False
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -110,4 +118,23 @@ def make_certificate(folder: Path) -> Certificate:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path, key_path)
-    return Certificate(path, context)
+    return Certificate(path, key_path, context)
+
+
+def _alternative(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+@contextmanager
+def trusting(certificate: Certificate) -> Iterator[None]:
+    """Let this process trust a certificate as if an authority had signed it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(certificate.path))
+        tls_context.cache_clear()
+        try:
+            yield
+        finally:
+            tls_context.cache_clear()

@@ -75,7 +75,9 @@ def answer_of(response: Any, secrets: Secrets) -> Answer:
     # Not `text`, which guesses at charsets for long.
     body = response.content[:_MAX_BODY_BYTES].decode(errors="replace")
     codes, words = _read(body)
-    line = secrets.one_line("; ".join(words) or _without_markup(body) or str(response.reason or ""))
+    # Hidden first: without its markup or spaces, a secret would not be known again.
+    plain = _without_markup(secrets.hide(body))
+    line = secrets.one_line("; ".join(words) or plain or str(response.reason or ""))
     return Answer(response.status_code, codes, line, retry_after_in(response.headers))
 
 

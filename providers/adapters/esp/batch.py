@@ -22,7 +22,7 @@ from providers.adapters.esp.envelopes import Envelope, envelopes_for, missing_ab
 from providers.adapters.esp.kinds import Repeat
 from providers.adapters.esp.messages import message_of
 from providers.adapters.esp.session import ODD_ANSWER, EspSession, Verdicts, result_of
-from providers.ports import Outcome
+from providers.ports import Outcome, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,6 +91,11 @@ BATCHES = {
 }
 
 
+def _is_for_all(result: SendResult) -> bool:
+    """Tell whether the account refused us, and not only what one mail would need."""
+    return result.is_account_fault and result.reason is not Reason.CONTENT
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """One mail of a call."""
@@ -114,14 +119,17 @@ class BatchingSession(EspSession):
         """Send up to `max_batch` mails; one result each, in their order. Never raises.
 
         What does not fit into a common call is sent alone, and so is every mail of a call that is
-        refused as a whole: one bad mail must not condemn the others.
+        refused as a whole: one bad mail must not condemn the others. Once the account itself
+        refuses, the rest is not tried.
         """
         entries = [entry for index, mail in enumerate(mails) if (entry := self._entry(index, mail))]
         results = self._send_together(entries) if len(entries) > 1 else {}
-        return [
-            results[index] if index in results else self.send(mail)
-            for index, mail in enumerate(mails)
-        ]
+        refusal = next(filter(_is_for_all, results.values()), None)
+        for index, mail in enumerate(mails):
+            if index not in results:
+                results[index] = refusal or self.send(mail)
+                refusal = refusal or (results[index] if _is_for_all(results[index]) else None)
+        return [results[index] for index in range(len(mails))]
 
     def _entry(self, index: int, mail: OutgoingMail) -> _Entry | None:
         """Return the mail's part of a common call, None if it must go alone."""

@@ -45,7 +45,7 @@ _ALLOWANCE_WORDS = re.compile(
     re.IGNORECASE,
 )
 _SENDER_WORDS = re.compile(
-    r"(?:sender|from|domain|identit(?:y|ies)|signature)\b.{0,80}?"
+    r"(?:sender|from|domain|identit(?:y|ies))\b.{0,80}?"
     r"(?:not (?:\w+ )?(?:verified|validated|allowed|authori[sz]ed|confirmed|found|match)"
     r"|unverified|does not match|must be verified|isn't verified|unconfigured|unauthenticated)"
     r"|unconfigured sending domain|email address is not verified"

@@ -139,8 +139,8 @@ class EspKind:
             "kind": self.kind,
             "label": self.label,
             "description": self.description,
-            "secrets": [_described(one) for one in self.secrets],
-            "settings": [_described(one) for one in self.options],
+            "secrets": [described(one) for one in self.secrets],
+            "settings": [described(one) for one in self.options],
             "capabilities": {
                 name: getattr(self.capabilities, name) for name in Capabilities.__slots__
             },
@@ -185,7 +185,8 @@ def required_api_url(help_text: str) -> Field:
     return Field("api_url", "API address", help_text, FieldType.URL, is_required=True)
 
 
-def _described(one: Field) -> dict[str, Any]:
+def described(one: Field) -> dict[str, Any]:
+    """Return a field as JSON values."""
     described: dict[str, Any] = {
         "name": one.name,
         "label": one.label,

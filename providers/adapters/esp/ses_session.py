@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,15 @@ _UNSENT = (
     boto.ProxyConnectionError,
     boto.SSLError,
 )
+
+
+def _is_fit_to_print(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
+# At DEBUG these write down headers, what is signed, and any echo: a session token included.
+for _name in ("botocore.auth", "botocore.endpoint", "botocore.parsers"):
+    logging.getLogger(_name).addFilter(_is_fit_to_print)
 
 
 class _Written:

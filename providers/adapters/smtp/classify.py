@@ -74,6 +74,20 @@ _RATE = re.compile(
     re.IGNORECASE,
 )
 _MAILBOX_FULL = re.compile(r"mailbox.{0,40}\bfull|over ?quota|quota exceeded", re.IGNORECASE)
+# Some receivers limit what one mailbox takes: nothing to do with the rest of its domain.
+_ONE_MAILBOX = re.compile(
+    r"(user|recipient|mailbox|account)\b.{0,40}\breceiving (mail|messages|too)", re.IGNORECASE
+)
+_SPEED = re.compile(r"too (many|much|fast|quickly)|\brate\b|throttl|slow down", re.IGNORECASE)
+_TOO_MANY_RECIPIENTS = re.compile(r"too many recipients", re.IGNORECASE)
+#: How large receivers mark that they take no more from us for now: Gmail 4.7.28, Exchange Online
+#: 4.7.5xx and 4.7.6xx, Outlook.com RP-001, Yahoo [TSS04] and [TS01], Comcast RL000001.
+_RECEIVER_CODE = re.compile(r"4\.7\.(28|5\d\d|6\d\d)\Z")
+_RECEIVER_MARK = re.compile(r"\bRP-00\d\b|\bTSS?0\d\b|\bRL0000\d\d\b")
+# Postfix, when a client of its own is too quick: the account, whoever the mail is for.
+_CLIENT_TOO_FAST = re.compile(
+    r"too (much mail|many (recipients|messages|connections)) from\b", re.IGNORECASE
+)
 _PER_CONNECTION = re.compile(r"(this|per|single) (connection|session)", re.IGNORECASE)
 _LEAVING = re.compile(r"shutting down|time-?d? ?out|timeout|idle|not available", re.IGNORECASE)
 _ACCOUNT_QUOTA = re.compile(
@@ -109,7 +123,7 @@ _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 def classify(stage: Stage, reply: Reply) -> Verdict:
     """Return what `reply`, given at `stage`, means for the recipients it concerns."""
     if reply.code == _SHUTTING_DOWN:
-        return _closing(reply)
+        return _closing(stage, reply)
     if stage in (Stage.CONNECT, Stage.AUTH):
         return _not_ready(stage, reply)
     kind = reply.code // 100
@@ -139,7 +153,7 @@ def is_worn_connection(reply: Reply) -> bool:
 
     A 421 that complains of our speed is not one: opening the next connection would ignore it.
     """
-    return reply.code == _SHUTTING_DOWN and _closing(reply).reason is Reason.CONNECTION
+    return reply.code == _SHUTTING_DOWN and _closing(Stage.MAIL, reply).reason is Reason.CONNECTION
 
 
 def retry_after_seconds(text: str) -> float | None:
@@ -172,8 +186,13 @@ def _rejected(reason: Reason, reply: Reply) -> Verdict:
     return Verdict(Outcome.REJECTED, reason, reply=reply)
 
 
-def _closing(reply: Reply) -> Verdict:
-    """421 may answer any command (RFC 5321 §3.8); it says 'slow down' unless it says 'goodbye'."""
+def _closing(stage: Stage, reply: Reply) -> Verdict:
+    """421 may answer any command (RFC 5321 §3.8); it says 'slow down' unless it says 'goodbye'.
+
+    Whom it wants slower is the account, but for a receiver's own words about a recipient.
+    """
+    if stage in (Stage.RCPT, Stage.DATA) and _is_receivers_limit(reply):
+        return _deferred(Reason.THROTTLED, reply)
     if reply.enhanced_code.startswith("4.7."):
         reason = Reason.THROTTLED
     elif _PER_CONNECTION.search(reply.text):
@@ -185,6 +204,11 @@ def _closing(reply: Reply) -> Verdict:
     else:
         reason = Reason.THROTTLED
     return _provider(reason, reply)
+
+
+def _is_receivers_limit(reply: Reply) -> bool:
+    is_marked = _RECEIVER_MARK.search(reply.text) is not None
+    return is_marked or _RECEIVER_CODE.match(reply.enhanced_code) is not None
 
 
 def _not_ready(stage: Stage, reply: Reply) -> Verdict:
@@ -202,7 +226,8 @@ def _temporary(stage: Stage, reply: Reply) -> Verdict:
         return _provider(Reason.CONNECTION, reply)
     reason = _temporary_reason(reply)
     concerns_account = reason is Reason.THROTTLED or reply.enhanced_code.startswith("4.3.")
-    if stage is Stage.MAIL and concerns_account:
+    is_client_limit = reason is Reason.THROTTLED and _CLIENT_TOO_FAST.search(reply.text)
+    if is_client_limit or (stage is Stage.MAIL and concerns_account):
         return _provider(reason, reply)
     return _deferred(reason, reply)
 
@@ -213,15 +238,30 @@ def _temporary_reason(reply: Reply) -> Reason:
     is_again_later = not enhanced and _AGAIN_LATER.search(text) is not None
     if _GREYLISTED.search(text):  # Postgrey says 4.2.0 with it
         return Reason.GREYLISTED
-    if enhanced.startswith("4.2.") or (not enhanced and _MAILBOX_FULL.search(text)):
-        return Reason.MAILBOX
-    if enhanced == "4.5.3":  # too many recipients in one go: the rest come with the next attempt
+    is_full = not enhanced and _MAILBOX_FULL.search(text)
+    if is_full or enhanced.startswith("4.2.") or _ONE_MAILBOX.search(text):
+        return _temporary_reason_of_mailbox(reply)
+    if _is_too_many_at_once(reply):  # the rest come with the next attempt
         return Reason.OTHER
-    if _RATE.search(text):
+    if _RATE.search(text) or _is_receivers_limit(reply):
         return Reason.THROTTLED
     if may_be_greylisting and (enhanced == "4.7.1" or is_again_later):
         return Reason.GREYLISTED
     return Reason.OTHER
+
+
+def _temporary_reason_of_mailbox(reply: Reply) -> Reason:
+    """4.2.1 also stands for "too fast", and then mostly speaks of the whole domain."""
+    is_speed = reply.enhanced_code in ("4.2.0", "4.2.1") and _SPEED.search(reply.text)
+    is_one = _ONE_MAILBOX.search(reply.text) is not None
+    return Reason.THROTTLED if is_speed and not is_one else Reason.MAILBOX
+
+
+def _is_too_many_at_once(reply: Reply) -> bool:
+    if reply.enhanced_code == "4.5.3":
+        return True
+    is_worded = _TOO_MANY_RECIPIENTS.search(reply.text) is not None
+    return is_worded and not _CLIENT_TOO_FAST.search(reply.text)
 
 
 def _permanent(stage: Stage, reply: Reply) -> Verdict:

@@ -1,8 +1,8 @@
 """From a socket to a client that may send: greeting, EHLO, STARTTLS, login (RFC 5321, 3207, 4954).
 
 Every refusal or fault on the way is a `ConnectError` whose result holds for each mail that waits
-for this account. Credentials never reach a result: commands with them read `***`, and replies to
-them are searched for them.
+for this account. Credentials never reach a result: commands with them read `***`, and so does what
+a server repeats of them, at the login or later.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from providers.adapters.smtp.settings import SmtpSettings
 
 _READY, _OK, _LOGGED_IN, _GO_ON = 220, 250, 235, 334
+_SHORTEST_SECRET = 4
 _NO_SUCH_COMMAND = frozenset({500, 501, 502, 504, 550})
 
 
@@ -159,6 +160,7 @@ class _Handshake:
         if not is_private and not settings.allow_plaintext_auth:
             raise self._failed(Reason.AUTHENTICATION, "refusing to send credentials without TLS")
         user, password = settings.username.encode(), settings.password.encode()
+        connection.hide(_echoes_of(user, password))
         if "PLAIN" in extensions.login_mechanisms:
             mechanism, answers = "PLAIN", [b"\0" + user + b"\0" + password]
         elif "LOGIN" in extensions.login_mechanisms:
@@ -189,20 +191,9 @@ class _Handshake:
         return self._heard(connection)
 
     def _heard(self, connection: Connection) -> WireReply:
-        reply = self._without_credentials(connection.read_reply())
+        reply = connection.read_reply()
         self._transcript.extend(f"S: {reply.code} {printable(line)}" for line in reply.lines)
         return reply
-
-    def _without_credentials(self, reply: WireReply) -> WireReply:
-        """Mask what some servers echo when they refuse it."""
-        if self._stage is not Stage.AUTH:
-            return reply
-        user, password = self._settings.username.encode(), self._settings.password.encode()
-        plain = b"\0" + user + b"\0" + password
-        lines = reply.lines
-        for secret in (b64encode(plain), b64encode(password), b64encode(user), password):
-            lines = tuple(line.replace(secret, b"***") for line in lines) if secret else lines
-        return WireReply(reply.code, lines)
 
     def _require(self, reply: WireReply, code: int) -> None:
         if reply.code != code:
@@ -228,3 +219,9 @@ class _Handshake:
         settings = self._settings
         head = f"-- {settings.host}:{settings.port}"
         return "\n".join([head, *self._transcript, *([f"-- {remark}"] if remark else [])])
+
+
+def _echoes_of(user: bytes, password: bytes) -> tuple[bytes, ...]:
+    """Return what a server may repeat of a login: what was sent for it, and the password."""
+    sent = (b64encode(one) for one in (b"\0" + user + b"\0" + password, password, user))
+    return tuple(one for one in (*sent, password) if len(one) >= _SHORTEST_SECRET)

@@ -82,6 +82,10 @@ class Connection:
         self._parser = ReplyParser()
         self._use(secured)
 
+    def hide(self, secrets: tuple[bytes, ...]) -> None:
+        """Put `***` in the place of these in every reply from now on."""
+        self._parser.hide(secrets)
+
     @property
     def tls_version(self) -> str:
         """`TLSv1.3` and the like; empty in plain text."""

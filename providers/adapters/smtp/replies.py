@@ -40,10 +40,11 @@ class WireReply(NamedTuple):
 class ReplyParser:
     """Turns chunks of bytes into replies; holds at most one reply's worth of limits in memory."""
 
-    __slots__ = ("_buffer", "_lines", "_position")
+    __slots__ = ("_buffer", "_hidden", "_lines", "_position")
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._hidden: tuple[bytes, ...] = ()
         self._position = 0
         self._lines: list[bytes] = []
 
@@ -51,6 +52,10 @@ class ReplyParser:
     def has_pending(self) -> bool:
         """True if bytes were fed that no returned reply has used up."""
         return self._position < len(self._buffer) or bool(self._lines)
+
+    def hide(self, secrets: tuple[bytes, ...]) -> None:
+        """Put `***` in the place of these in every reply from now on: some servers echo them."""
+        self._hidden = secrets
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes from the peer."""
@@ -88,7 +93,11 @@ class ReplyParser:
         if end < 0:
             return None
         self._position = end + 1
-        return self._buffer[start:end].removesuffix(b"\r")
+        line = self._buffer[start:end].removesuffix(b"\r")
+        for secret in self._hidden:
+            if secret in line:
+                line = line.replace(secret, b"***")
+        return line
 
 
 def printable(raw: bytes) -> str:

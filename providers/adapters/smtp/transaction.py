@@ -21,7 +21,7 @@ from providers.adapters.smtp.replies import (
     to_reply,
 )
 from providers.adapters.smtp.wire import wire_chunks
-from providers.ports import Outcome, OutgoingMail, Reason, Reply, SendResult
+from providers.ports import Outcome, OutgoingMail, Reason, Reply, Scope, SendResult
 
 if TYPE_CHECKING:
     from providers.adapters.smtp.client import Extensions, SmtpClient
@@ -262,10 +262,21 @@ def _shared_verdict(said: Transaction) -> Verdict:
     if said.fault is not None:
         return _verdict_on_fault(said.fault, is_handed_over=said.is_handed_over)
     if said.closing_reply is not None:
-        return classify(Stage.MAIL, to_reply(said.closing_reply))
+        return _verdict_on_closing(said, to_reply(said.closing_reply))
     if data_reply is not None and data_reply.code >= 400:  # noqa: PLR2004 - reply classes
         return classify(Stage.DATA, to_reply(data_reply))
     return without_verdict("the server's reply to DATA makes no sense", is_handed_over=False)
+
+
+def _verdict_on_closing(said: Transaction, reply: Reply) -> Verdict:
+    """Return the verdict on recipients whom a 421 kept from being asked about, or from the data."""
+    last = len(said.replies) - 1 - said.mail_index
+    if 1 <= last <= said.recipient_count:
+        verdict_on_one = classify(Stage.RCPT, reply)
+        if verdict_on_one.scope is Scope.MESSAGE:
+            # One recipient's domain wants less; that says nothing of the others'.
+            return Verdict(Outcome.NOT_ACCEPTED, Reason.CONNECTION, reply=reply)
+    return classify(Stage.MAIL, reply)
 
 
 def _verdict_on_fault(fault: WireError, *, is_handed_over: bool) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -10,16 +10,31 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from delivery.models import Attempt, Lease, Message
+from delivery.models import Attempt, Message
 from delivery.queue.sweep import sweep
 from delivery.states import Lane
 from mailservice.core.sql import database_now
 from providers import health, quotas
-from providers.models import Provider, ProviderHealth, ProviderMinute, ProviderUsage, Reservation
+from providers.models import Provider, ProviderHealth, ProviderMinute, ProviderUsage
 from providers.ports import Outcome, Reason, Scope, SendResult
-from providers.selectors import forget_snapshot, recent_snapshot
+from providers.selectors import recent_snapshot
+from tests.support.failover import (
+    AUTHENTICATION,
+    CONNECTION,
+    TAKEN,
+    THROTTLED,
+    Case,
+    Fate,
+    breaker_of,
+    check_fate,
+    copied,
+    drain_twice,
+    in_doubt,
+    let_wait_pass,
+    moved,
+)
 from tests.support.mail import drain, make_due, queue, simulator, smtp_account
-from tests.support.smtp_server import Drop, FaultyServer, Say, Script, Stall
+from tests.support.smtp_server import Drop, FaultyServer, Say, Stall
 
 pytestmark = pytest.mark.django_db
 
@@ -27,174 +42,71 @@ AUTH = {"secrets": {"password": "secret"}, "settings": {"username": "me"}}
 EXTENSIONS_WITH_AUTH = ("PIPELINING", "8BITMIME", "AUTH PLAIN LOGIN", "ENHANCEDSTATUSCODES")
 
 
-@dataclass(frozen=True)
-class Case:
-    """A fault of the first of two accounts, and what follows from it."""
-
-    name: str
-    #: What the first account's server does, on every connection.
-    script: Script
-    #: What becomes of the message: where the second account takes it, "sent".
-    status: str
-    #: Which account has the mail in the end: "first", "second" or nobody.
-    taken_by: str = ""
-    #: State and reason of the first account's breaker; empty while it never opened.
-    breaker: tuple[str, str] = ("", "")
-    #: What counts as used of the first account's quota.
-    used: int = 0
-    #: The column of the first account's figures that counts it.
-    figure: str = ""
-    #: Whole mails that the first server has seen.
-    seen: int = 0
-    account: dict[str, Any] = field(default_factory=dict)
-
-
-FAILED_OVER: dict[str, Any] = {"status": "sent", "taken_by": "second", "figure": "faults"}
-CONNECTION = ("open", "connection")
-
 CASES = [
-    Case("drop at connect", {"CONNECT": Drop()}, breaker=CONNECTION, **FAILED_OVER),
-    Case("reset at connect", {"CONNECT": Drop(reset=True)}, breaker=CONNECTION, **FAILED_OVER),
-    Case("refusal at connect", {"CONNECT": "554 no service"}, breaker=CONNECTION, **FAILED_OVER),
-    Case(
-        "421 at connect",
-        {"CONNECT": "421 4.3.2 busy"},
-        breaker=("open", "throttled"),
-        **FAILED_OVER,
-    ),
+    Case("drop at connect", {"CONNECT": Drop()}, moved(breaker=CONNECTION)),
+    Case("reset at connect", {"CONNECT": Drop(reset=True)}, moved(breaker=CONNECTION)),
+    Case("refusal at connect", {"CONNECT": "554 no service"}, moved(breaker=CONNECTION)),
+    Case("421 at connect", {"CONNECT": "421 4.3.2 busy"}, moved(breaker=THROTTLED)),
     Case(
         "silence at connect",
         {"CONNECT": Stall()},
-        breaker=CONNECTION,
-        account={"settings": {"timeout_seconds": 1}},
-        **FAILED_OVER,
+        moved(breaker=CONNECTION),
+        {"settings": {"timeout_seconds": 1}},
     ),
-    Case(
-        "nonsense at connect", {"CONNECT": Say(b"\xff\xfe\r\n")}, breaker=CONNECTION, **FAILED_OVER
-    ),
+    Case("nonsense at connect", {"CONNECT": Say(b"\xff\xfe\r\n")}, moved(breaker=CONNECTION)),
     Case(
         "no TLS where TLS is asked for",
         {},
-        breaker=CONNECTION,
-        account={"settings": {"use_tls": True}},
-        **FAILED_OVER,
+        moved(breaker=CONNECTION, says="STARTTLS is required but not offered"),
+        {"settings": {"use_tls": True}},
     ),
-    Case(
-        "login refused",
-        {"AUTH": "535 5.7.8 no"},
-        breaker=("open", "authentication"),
-        account=AUTH,
-        **FAILED_OVER,
-    ),
-    Case(
-        "login put off",
-        {"AUTH": "454 4.7.0 later"},
-        breaker=CONNECTION,
-        account=AUTH,
-        **FAILED_OVER,
-    ),
-    Case(
-        "421 at MAIL", {"MAIL": "421 4.7.0 slow down"}, breaker=("open", "throttled"), **FAILED_OVER
-    ),
+    Case("login refused", {"AUTH": "535 5.7.8 no"}, moved(breaker=AUTHENTICATION), AUTH),
+    Case("login put off", {"AUTH": "454 4.7.0 later"}, moved(breaker=CONNECTION), AUTH),
+    Case("421 at MAIL", {"MAIL": "421 4.7.0 slow down"}, moved(breaker=THROTTLED)),
     # It speaks of the sender, so of the account.
-    Case("4xx at MAIL", {"MAIL": "451 4.3.0 later"}, breaker=("open", "other"), **FAILED_OVER),
-    Case("5xx at MAIL", {"MAIL": "550 5.7.1 not you"}, status="failed", figure="rejected"),
-    Case(
-        "421 at RCPT", {"RCPT": "421 4.7.0 slow down"}, breaker=("open", "throttled"), **FAILED_OVER
-    ),
-    Case("4xx at RCPT", {"RCPT": "450 4.2.1 busy"}, status="retry", figure="deferred"),
-    Case("5xx at RCPT", {"RCPT": "550 5.1.1 who?"}, status="bounced", figure="rejected"),
-    Case("4xx at DATA", {"DATA": "451 4.3.0 later"}, status="retry", figure="deferred"),
-    Case("5xx at DATA", {"DATA": "554 5.6.0 no"}, status="failed", figure="rejected"),
-    Case("drop at DATA", {"DATA": Drop()}, breaker=CONNECTION, **FAILED_OVER),
-    Case(
-        "drop before the final dot",
-        {"BODY": Drop(after_bytes=50)},
-        status="unknown",
-        used=1,
-        figure="unknown",
-    ),
-    Case(
-        "drop after the final dot",
-        {"END": Drop()},
-        status="unknown",
-        used=1,
-        figure="unknown",
-        seen=1,
-    ),
+    Case("4xx at MAIL", {"MAIL": "451 4.3.0 later"}, moved(breaker=("open", "other"))),
+    Case("5xx at MAIL", {"MAIL": "550 5.7.1 not you"}, Fate("failed", figure="rejected")),
+    Case("421 at RCPT", {"RCPT": "421 4.7.0 slow down"}, moved(breaker=THROTTLED)),
+    Case("4xx at RCPT", {"RCPT": "450 4.2.1 busy"}, Fate("retry", figure="deferred")),
+    Case("5xx at RCPT", {"RCPT": "550 5.1.1 who?"}, Fate("bounced", figure="rejected")),
+    Case("4xx at DATA", {"DATA": "451 4.3.0 later"}, Fate("retry", figure="deferred")),
+    Case("5xx at DATA", {"DATA": "554 5.6.0 no"}, Fate("failed", figure="rejected")),
+    Case("drop at DATA", {"DATA": Drop()}, moved(breaker=CONNECTION)),
+    Case("drop before the final dot", {"BODY": Drop(after_bytes=50)}, in_doubt()),
+    Case("drop after the final dot", {"END": Drop()}, in_doubt(seen=1)),
     Case(
         "silence after the final dot",
         {"END": Stall()},
-        status="unknown",
-        used=1,
-        figure="unknown",
-        seen=1,
-        account={"settings": {"timeout_seconds": 1, "final_timeout_seconds": 1}},
+        in_doubt(seen=1),
+        {"settings": {"timeout_seconds": 1, "final_timeout_seconds": 1}},
     ),
-    Case(
-        "421 after the final dot",
-        {"END": "421 4.3.0 no"},
-        breaker=("open", "throttled"),
-        seen=1,
-        **FAILED_OVER,
-    ),
+    Case("421 after the final dot", {"END": "421 4.3.0 no"}, moved(breaker=THROTTLED, seen=1)),
     Case(
         "4xx after the final dot",
         {"END": "451 4.3.0 later"},
-        status="retry",
-        figure="deferred",
-        seen=1,
+        Fate("retry", figure="deferred", seen=1),
     ),
     Case(
         "5xx after the final dot",
         {"END": "554 5.7.1 spam"},
-        status="failed",
-        figure="rejected",
-        seen=1,
+        Fate("failed", figure="rejected", seen=1),
     ),
-    Case("all well", {}, status="sent", taken_by="first", used=1, figure="accepted", seen=1),
+    Case("all well", {}, TAKEN),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_a_fault_means_for_message_account_and_quota(user: User, case: Case) -> None:
     extensions = EXTENSIONS_WITH_AUTH if case.account is AUTH else FaultyServer.extensions
-    with FaultyServer((case.script,), extensions=extensions) as first, FaultyServer() as second:
+    with FaultyServer((case.does,), extensions=extensions) as first, FaultyServer() as second:
         account = smtp_account(
             first.port, position=1, hourly_limit=10, max_connections=1, **copied(case.account)
         )
         smtp_account(second.port, position=2)
         message = queue(user, email_type="marketing")
-        drain(Lane.BULK)
-        sweep()
-        drain(Lane.BULK)
+        drain_twice()
         seen = (len(first.mails), len(second.mails))
-    message.refresh_from_db()
-    assert message.status == case.status, message.error
-    assert seen == (case.seen, int(case.taken_by == "second"))
-    assert breaker_of(account) == case.breaker
-    usage = ProviderUsage.objects.get(provider=account)
-    assert (usage.hour_count, usage.reserved) == (case.used, 0)
-    assert figures_of(account) == {case.figure: 1}
-    # Nothing is left in anybody's hands, and each try is written down once.
-    assert not Reservation.objects.exists()
-    assert not Lease.objects.exists()
-    assert Attempt.objects.count() == 1 + int(case.taken_by == "second")
-
-
-def copied(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: dict(value) for key, value in fields.items()}
-
-
-def breaker_of(account: Provider) -> tuple[str, str]:
-    row = ProviderHealth.objects.filter(provider=account).first()
-    return (row.state, row.reason) if row else ("", "")
-
-
-def figures_of(account: Provider) -> dict[str, int]:
-    names = ("accepted", "deferred", "rejected", "unknown", "faults")
-    row = ProviderMinute.objects.get(provider=account)
-    return {name: getattr(row, name) for name in names if getattr(row, name)}
+    check_fate(message, account, case.fate, seen)
 
 
 @dataclass(frozen=True)
@@ -244,11 +156,6 @@ def test_what_a_refusal_by_an_api_means(user: User, case: Refusal) -> None:
         assert (retry_at - database_now()).total_seconds() == pytest.approx(case.wait, abs=2)
     usage = ProviderUsage.objects.get(provider=account)
     assert (usage.hour_count, usage.reserved) == (case.used, 0)
-
-
-def let_wait_pass() -> None:
-    ProviderHealth.objects.update(retry_at=database_now() - timedelta(seconds=1))
-    forget_snapshot()
 
 
 def test_mail_waits_while_its_only_account_is_open_and_nothing_is_failed_by_it(user: User) -> None:

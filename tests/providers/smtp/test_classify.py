@@ -40,7 +40,6 @@ TABLE = [
     (AUTH, "451 4.7.0 too many login attempts", NOT_ACCEPTED, PROVIDER, Reason.THROTTLED),
     # 421 at any stage
     (MAIL, "421 4.7.0 Try later, closing connection.", NOT_ACCEPTED, PROVIDER, Reason.THROTTLED),
-    (RCPT, "421 4.7.28 rate limited", NOT_ACCEPTED, PROVIDER, Reason.THROTTLED),
     (DATA, "421 whatever", NOT_ACCEPTED, PROVIDER, Reason.THROTTLED),
     (MAIL, "421 4.3.2 Service shutting down", NOT_ACCEPTED, PROVIDER, Reason.CONNECTION),
     (MAIL, "421 4.4.2 h Error: timeout exceeded", NOT_ACCEPTED, PROVIDER, Reason.CONNECTION),

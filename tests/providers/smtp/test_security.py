@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from providers.adapters import check_connection
 from providers.adapters.smtp.adapter import SmtpAdapter
 from providers.adapters.smtp.client import log_on
-from providers.adapters.smtp.connection import Connection, tls_context
+from providers.adapters.smtp.connection import Connection
 from providers.adapters.smtp.settings import SmtpSettings
 from providers.ports import ConnectError, Outcome, Reason, Scope, SendResult
 from tests.support.smtp import (
@@ -23,11 +24,13 @@ from tests.support.smtp import (
     an_account,
     an_adapter,
     make_certificate,
+    trusting,
 )
 from tests.support.smtp_server import FaultyServer, Say, Script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PASSWORD = "hunter2 ü"
 LOGIN: dict[str, Any] = {"username": "user", "secrets": {"password": PASSWORD}}
@@ -39,12 +42,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture
-def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Certificate]:
+def trusted(certificate: Certificate) -> Iterator[Certificate]:
     """The certificate, trusted by this process as long as the test runs."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
-    tls_context.cache_clear()
-    yield certificate
-    tls_context.cache_clear()
+    with trusting(certificate):
+        yield certificate
 
 
 def authenticate(
@@ -181,6 +182,17 @@ def test_untrusted_certificate_is_refused_by_default(certificate: Certificate, h
         result = refusal(running.port, **{how: True}, **LOGIN)
     assert result.reason is Reason.CONNECTION
     assert "certificate not trusted" in result.reply.text
+    assert not any(line.startswith("AUTH") for line in running.lines)
+
+
+@pytest.mark.parametrize("how", ["use_tls", "use_ssl"])
+def test_expired_certificate_is_refused_though_it_is_trusted(how: str, tmp_path: Path) -> None:
+    expired = make_certificate(tmp_path, ends_in=-timedelta(days=1))
+    server = FaultyServer(tls=expired.context, implicit_tls=how == "use_ssl")
+    with trusting(expired), server as running:
+        result = refusal(running.port, **{how: True}, **LOGIN)
+    assert result.reason is Reason.CONNECTION
+    assert "certificate has expired" in result.reply.text
     assert not any(line.startswith("AUTH") for line in running.lines)
 
 

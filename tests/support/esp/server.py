@@ -46,6 +46,13 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Torn:
+    """Hang up in the middle of the answer's body."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True)
 class Stall:
     """Take the request and say nothing until the server ends."""
 
@@ -57,7 +64,7 @@ class Drop:
     before_body: bool = False
 
 
-Action = Answer | Stall | Drop
+Action = Answer | Torn | Stall | Drop
 Handler = Callable[[Request], Answer]
 
 
@@ -99,6 +106,8 @@ class _HttpHandler(BaseHTTPRequestHandler):
         elif isinstance(action, Stall):
             owner.is_over.wait(10)
             self.close_connection = True
+        elif isinstance(action, Torn):
+            self._answer(action.answer, is_torn=True)
         else:
             self._answer(action or owner.handler(request))
 
@@ -109,15 +118,16 @@ class _HttpHandler(BaseHTTPRequestHandler):
             self.connection.close()
         self.close_connection = True
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: Answer, *, is_torn: bool = False) -> None:
         body = answer.encoded()
         self.send_response(answer.status)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         for name, value in (headers | answer.headers).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) // 2] if is_torn else body)
         self.wfile.flush()
+        self.close_connection |= is_torn
 
 
 class _Server(ThreadingHTTPServer):
