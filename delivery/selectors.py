@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from delivery.models import Attachment, Attempt, Content, Event, Message, Upload
@@ -203,7 +203,7 @@ def message_history(message_id: UUID) -> History:
         .select_related("provider")
         .only(
             "number", "outcome", "reason", "scope", "code", "enhanced_code", "reply", "remote_id",
-            "recipients", "started_at", "duration_ms", "decision_id", "message_id",
+            "recipients", "started_at", "duration_ms", "decision_id", "message_id", "cost_nanos",
             "provider_id", "provider__name",
         )
         .order_by("pk")
@@ -217,6 +217,22 @@ def message_history(message_id: UUID) -> History:
         .order_by("position")
     )
     return History(attempts, events, decisions, attachments)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCost:
+    """What the mails of a batch or campaign came to at their accounts, monthly fees left out."""
+
+    attempts: int
+    nanos: int
+
+
+def cost_of_group(group_id: UUID) -> GroupCost:
+    """Return what the messages of a group have cost so far; it reads every attempt of the group."""
+    row = Attempt.objects.filter(message__group_id=group_id).aggregate(
+        attempts=Count("pk"), nanos=Sum("cost_nanos")
+    )
+    return GroupCost(row["attempts"], row["nanos"] or 0)
 
 
 def message_content(message_id: UUID) -> Content:
