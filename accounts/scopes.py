@@ -10,8 +10,8 @@ class Scope(models.TextChoices):
     EMAILS_READ = "emails:read", "Read own mail"
     #: Lifts the limit to the key's own user.
     EMAILS_ALL = "emails:all", "Reach everybody's mail, not only the key's user's"
-    PROVIDERS_READ = "providers:read", "Read SMTP accounts"
-    PROVIDERS_WRITE = "providers:write", "Create, change and delete SMTP accounts"
+    PROVIDERS_READ = "providers:read", "Read provider accounts, quotas and performance"
+    PROVIDERS_WRITE = "providers:write", "Create, change and delete provider accounts"
     TEMPLATES_READ = "templates:read", "Read templates"
     TEMPLATES_WRITE = "templates:write", "Create and change templates"
 

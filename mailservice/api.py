@@ -11,6 +11,11 @@ from delivery.api.attachments import Attachment, Attachments, Download
 from delivery.api.changes import DONE, ChangeEmail, ChangeEmails
 from delivery.api.emails import Email, EmailBatch, Emails, EmailsByStatus
 from delivery.api.idempotency import idempotent
+from providers.api.budgets import Budgets, BudgetView
+from providers.api.costs import CostForecast, Costs, CostSplit
+from providers.api.performance import Performance
+from providers.api.providers import ProviderKinds, Providers, ProviderTest, ProviderView
+from providers.api.quotas import Quotas
 from providers.api.routing import ExplainRouting, RoutingRules, RoutingRuleView
 from providers.api.smtp_configs import SmtpConfig, SmtpConfigs, SmtpConfigTest
 
@@ -37,8 +42,19 @@ urlpatterns: list[URLPattern] = [
     _route("smtp-configs", idempotent(SmtpConfigs, locate="config_id")),
     _route("smtp-configs/(?P<config_id>[^/]+)", SmtpConfig),
     _route("smtp-configs/(?P<config_id>[^/]+)/test", SmtpConfigTest),
+    _route("providers", idempotent(Providers, locate="id")),
+    _route("providers/kinds", ProviderKinds),
+    _route("providers/(?P<provider_id>[^/]+)", ProviderView),
+    _route("providers/(?P<provider_id>[^/]+)/test", ProviderTest),
+    _route("quotas", Quotas),
+    _route("performance", Performance),
     _route("routing-rules", idempotent(RoutingRules, locate="id")),
     _route("routing-rules/(?P<rule_id>[^/]+)", RoutingRuleView),
     _route("routing/explain", ExplainRouting),
+    _route("costs", Costs),
+    _route("costs/forecast", CostForecast),
+    _route("costs/split", CostSplit),
+    _route("budgets", idempotent(Budgets, locate="id")),
+    _route("budgets/(?P<budget_id>[^/]+)", BudgetView),
     _route("me", Me),
 ]

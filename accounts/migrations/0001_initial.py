@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(help_text='What uses it, such as “web shop”.', max_length=100)),
                 ('prefix', models.CharField(editable=False, max_length=24, unique=True)),
                 ('secret_hash', models.BinaryField(max_length=32)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('emails:send', 'Send, cancel, reschedule and retry own mail'), ('emails:read', 'Read own mail'), ('emails:all', "Reach everybody's mail, not only the key's user's"), ('providers:read', 'Read SMTP accounts'), ('providers:write', 'Create, change and delete SMTP accounts'), ('templates:read', 'Read templates'), ('templates:write', 'Create and change templates')], max_length=40), blank=True, default=list, size=None)),
+                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('emails:send', 'Send, cancel, reschedule and retry own mail'), ('emails:read', 'Read own mail'), ('emails:all', "Reach everybody's mail, not only the key's user's"), ('providers:read', 'Read provider accounts, quotas and performance'), ('providers:write', 'Create, change and delete provider accounts'), ('templates:read', 'Read templates'), ('templates:write', 'Create and change templates')], max_length=40), blank=True, default=list, size=None)),
                 ('is_test', models.BooleanField(default=False, help_text='Everything runs as in earnest, but nothing is sent.', verbose_name='test key')),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
                 ('revoked_at', models.DateTimeField(blank=True, editable=False, null=True)),

@@ -18,7 +18,6 @@ from delivery.api.requests import (
     json_body,
     limits,
     message_data,
-    refuse_unknown,
     require_uuid,
     sender_of,
     store_files,
@@ -32,7 +31,14 @@ from delivery.services.idempotency import Answer
 from delivery.states import Status
 from mailservice.core.errors import DomainError, InvalidInputError, NotFoundError
 from mailservice.core.ids import uuid7
-from mailservice.core.rest import OrjsonParser, dump_json, encode_cursor, error_body, page_body
+from mailservice.core.rest import (
+    OrjsonParser,
+    dump_json,
+    encode_cursor,
+    error_body,
+    page_body,
+    refuse_unknown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from delivery.api.requests import refuse_unknown, uuid_or_none
+from delivery.api.requests import uuid_or_none
 from delivery.intake.faults import Faults
 from delivery.intake.fields import read_moment
 from delivery.selectors import Criteria
 from delivery.states import Status
 from mailservice.core.addresses import AddressError, normalized, parse_email
-from mailservice.core.rest import decode_cursor, page_params
+from mailservice.core.rest import decode_cursor, page_params, refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+
 from delivery.api.links import download_url
 from delivery.selectors import filled, subject_of
 from delivery.states import UNFINISHED, Status
 from mailservice.core.addresses import Address, format_address
+from providers.amounts import exact_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +90,8 @@ def detail(row: Mapping[str, Any], history: History) -> dict[str, Any]:
     """Return a message with its attempts, its recipients' fates, its events and files."""
     return {
         **summary(row),
+        "cost": exact_text(sum(attempt.cost_nanos for attempt in history.attempts)),
+        "currency": settings.CURRENCY,
         "recipient_status": [_recipient_status(entry, row) for entry in row["recipients"]],
         "attempts": [_attempt(attempt, history) for attempt in history.attempts],
         "events": _timeline(row, history),
@@ -118,6 +123,7 @@ def _attempt(attempt: Attempt, history: History) -> dict[str, Any]:
         "remote_id": attempt.remote_id or None,
         "started_at": attempt.started_at,
         "duration_ms": attempt.duration_ms,
+        "cost": exact_text(attempt.cost_nanos),
         "recipients": attempt.recipients or [],
         "routing": history.decisions.get(attempt.decision_id) if attempt.decision_id else None,
     }

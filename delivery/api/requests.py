@@ -11,7 +11,7 @@ from django.conf import settings
 from delivery.blobs import store_blob
 from delivery.intake import Limits, from_multipart
 from delivery.services.accept import Sender
-from mailservice.core.errors import InvalidInputError, NotFoundError
+from mailservice.core.errors import NotFoundError
 from mailservice.core.rest import RequestTooLargeError
 
 if TYPE_CHECKING:
@@ -98,16 +98,3 @@ def require_uuid(text: str, what: str) -> UUID:
     if found is None:
         raise NotFoundError(f"There is no such {what}.")
     return found
-
-
-def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise `InvalidInputError` naming the query parameters that do not exist."""
-    names = ", ".join(sorted(known))
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise InvalidInputError.for_fields(
-            [
-                (name[:64], "unknown_field", f"There is no such parameter; there are {names}.")
-                for name in unknown[:10]
-            ]
-        )

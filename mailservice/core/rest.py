@@ -312,6 +312,19 @@ def _encode(value: object) -> object:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
+def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `InvalidInputError` naming the query parameters that do not exist."""
+    names = ", ".join(sorted(known)) or "none"
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise InvalidInputError.for_fields(
+            [
+                (name[:64], "unknown_field", f"There is no such parameter; there are {names}.")
+                for name in unknown[:10]
+            ]
+        )
+
+
 def page_params(query: Mapping[str, str]) -> tuple[str | None, int]:
     """Return `cursor` and `limit` from the query string. Raises `InvalidInputError`."""
     limit = query.get("limit", "")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mailservice.core.addresses import AddressError, domain_of, normalized, parse_address
 from providers.api.reading import (
     Faults,
     are_texts,
+    as_amount,
     as_id,
     is_flag,
     is_id,
@@ -17,8 +18,8 @@ from providers.api.reading import (
     is_text,
     read_members,
 )
+from providers.pricing import MAX_PRICE
 from providers.routing import MessageFacts, WhatIf
-from providers.services import MAX_PRICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +73,7 @@ def read_question(
         size_bytes=found.get("size_bytes", 0),
         has_attachments=found.get("has_attachments", False),
         priority=found.get("priority", MessageFacts(owner_id, "", "").priority),
+        recipient_count=max(1, len(given["to"])) if isinstance(given.get("to"), list) else 1,
     )
     what_if = _read_what_if(given.get("what_if"), known, faults)
     faults.raise_if_any()
@@ -153,14 +155,10 @@ def _known_id(value: object, path: str, known: frozenset[UUID], faults: Faults) 
 
 
 def _price(value: object) -> tuple[Decimal, str]:
-    wrong = f"This must be a number from 0 to {MAX_PRICE:,}."
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return Decimal(0), wrong
-    try:
-        price = Decimal(str(value))
-    except InvalidOperation:
-        return Decimal(0), wrong
-    return price, "" if price.is_finite() and 0 <= price <= MAX_PRICE else wrong
+    price = as_amount(value)
+    if price is not None and price.is_finite() and 0 <= price <= MAX_PRICE:
+        return price, ""
+    return Decimal(0), f"This must be a number from 0 to {MAX_PRICE:,}."
 
 
 def _count(value: object) -> tuple[int | None, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mailservice.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     #: Yields what is wrong with a value, as (what to add to its path, message).
     Check = Callable[[object], Iterator[tuple[str, str]]]
@@ -45,7 +46,7 @@ def read_members(
         if name in ignored:
             continue
         if name not in table:
-            faults.append((place, "unknown_field", "There is no such field."))
+            faults.append((place, "unknown_field", no_such("field", table.keys() | ignored)))
             continue
         column, check = table[name]
         wrong = list(check(value)) if value is not None else []
@@ -53,6 +54,11 @@ def read_members(
         if not wrong:
             found[column] = value
     return found
+
+
+def no_such(what: str, known: Collection[str]) -> str:
+    """Return the words for a name that does not exist, with those that do."""
+    return f"There is no such {what}; known are: {', '.join(sorted(known)) or 'none'}."
 
 
 def is_text(value: object) -> Iterator[tuple[str, str]]:
@@ -73,6 +79,45 @@ def is_number(value: object) -> Iterator[tuple[str, str]]:
     """Check for a whole number."""
     if not isinstance(value, int) or isinstance(value, bool):
         yield "", "This must be a whole number."
+
+
+def is_quantity(value: object) -> Iterator[tuple[str, str]]:
+    """Check for a number, whole or not."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        yield "", "This must be a number."
+
+
+def is_amount(decimals: int) -> Check:
+    """Return a check for an amount of money: a string such as "0.80", or a number."""
+
+    def check(value: object) -> Iterator[tuple[str, str]]:
+        amount = as_amount(value)
+        exponent = amount.as_tuple().exponent if amount is not None else None
+        if not isinstance(exponent, int) or exponent < -decimals:
+            yield "", f'This must be an amount such as "0.80", with at most {decimals} decimals.'
+
+    return check
+
+
+def as_amount(value: object) -> Decimal | None:
+    """Return the amount that a string or number spells, or None."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def is_object(value: object) -> Iterator[tuple[str, str]]:
+    """Check for an object."""
+    if not isinstance(value, dict):
+        yield "", "This must be an object."
+
+
+def are_objects(value: object) -> Iterator[tuple[str, str]]:
+    """Check for a list of objects."""
+    yield from _each(value, is_object)
 
 
 def are_texts(value: object) -> Iterator[tuple[str, str]]:

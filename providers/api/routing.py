@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
@@ -14,8 +13,9 @@ from accounts.api.authentication import key_of
 from accounts.models import ApiKey
 from accounts.scopes import Scope
 from mailservice.core.errors import InvalidInputError, NotFoundError
-from mailservice.core.rest import page_body
+from mailservice.core.rest import page_body, refuse_unknown
 from providers.api.explain_fields import present_decision, read_question
+from providers.api.reading import as_id
 from providers.api.rule_fields import in_api_words, present, read_rule
 from providers.models import Provider, RoutingRule
 from providers.routing import choose, suppose
@@ -24,6 +24,7 @@ from providers.selectors import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from uuid import UUID
 
     from rest_framework.request import Request
 
@@ -38,10 +39,8 @@ def _readable(request: Request) -> RoutingRuleQuerySet:
 
 def _find(request: Request, rule_id: str) -> RoutingRule:
     """Return a rule the key may read. Raises `NotFoundError`."""
-    try:
-        rule = _readable(request).filter(pk=UUID(rule_id)).first()
-    except ValueError:
-        rule = None
+    wanted = as_id(rule_id)
+    rule = _readable(request).filter(pk=wanted).first() if wanted else None
     if rule is None:
         raise NotFoundError("There is no such routing rule.")
     return rule
@@ -77,11 +76,7 @@ class RoutingRules(APIView):
 
     def get(self, request: Request) -> Response:
         """List own and shared rules in the order in which they count; their number is limited."""
-        if request.query_params:
-            name = min(request.query_params)[:64]
-            raise InvalidInputError.for_field(
-                name, "There is no such parameter.", code="unknown_field"
-            )
+        refuse_unknown(request.query_params, ())
         rules = list(_readable(request).order_by("position", "id"))
         names = _key_names(request, rules)
         return Response(page_body([present(rule, names) for rule in rules], None))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.authentication import key_of
 from accounts.scopes import Scope
-from mailservice.core.errors import InvalidInputError, NotFoundError
-from mailservice.core.rest import page_body, page_params, paginate
-from providers.adapters import SettingsError, check_connection
+from mailservice.core.errors import InvalidInputError
+from mailservice.core.rest import page_body, refuse_unknown
+from providers.api.accounts import PAGE_PARAMS, find, find_own, page_of, readable, try_out
 from providers.api.fields import Given, in_api_words, present, read_fields
 from providers.models import Provider, ProviderKind
-from providers.ports import ConnectError
-from providers.selectors import account_config
 from providers.services import create_provider, delete_provider, update_provider
 
 if TYPE_CHECKING:
@@ -25,29 +21,19 @@ if TYPE_CHECKING:
 
     from providers.models import ProviderQuerySet
 
+_WHAT = "SMTP account"
+
 
 def _readable(request: Request) -> ProviderQuerySet:
-    accounts = Provider.objects.usable_by(key_of(request).user_id).filter(kind=ProviderKind.SMTP)
-    return accounts.select_related("usage").defer("secrets")
+    return readable(request).filter(kind=ProviderKind.SMTP)
 
 
 def _find(request: Request, config_id: str) -> Provider:
-    """Return an account the key may read. Raises `NotFoundError`."""
-    try:
-        provider = _readable(request).filter(pk=UUID(config_id)).first()
-    except ValueError:
-        provider = None
-    if provider is None:
-        raise NotFoundError("There is no such SMTP account.")
-    return provider
+    return find(_readable(request), config_id, _WHAT)
 
 
 def _find_own(request: Request, config_id: str) -> Provider:
-    """Return an account the key may change. Raises `NotFoundError`, `PermissionDenied`."""
-    provider = _find(request, config_id)
-    if provider.owner_id != key_of(request).user_id:
-        raise PermissionDenied("This account is the company's: only operators change it.")
-    return provider
+    return find_own(request, _readable(request), config_id, _WHAT)
 
 
 class SmtpConfigs(APIView):
@@ -57,13 +43,8 @@ class SmtpConfigs(APIView):
 
     def get(self, request: Request) -> Response:
         """List own and shared accounts, newest first."""
-        unknown = set(request.query_params) - {"limit", "cursor"}
-        if unknown:
-            raise InvalidInputError.for_field(
-                min(unknown)[:64], "There is no such parameter.", code="unknown_field"
-            )
-        cursor, limit = page_params(request.query_params)
-        rows, next_cursor = paginate(_readable(request), cursor=cursor, limit=limit)
+        refuse_unknown(request.query_params, PAGE_PARAMS)
+        rows, next_cursor = page_of(request, _readable(request))
         return Response(page_body([present(row) for row in rows], next_cursor))
 
     def post(self, request: Request) -> Response:
@@ -135,20 +116,4 @@ class SmtpConfigTest(APIView):
 
     def post(self, request: Request, config_id: str) -> Response:
         """Connect, log in, leave; nothing is sent and nothing changes."""
-        config = account_config(_find_own(request, config_id))
-        try:
-            report = check_connection(config)
-        except ConnectError as error:
-            reply = error.result.reply
-            return Response(
-                {
-                    "success": False,
-                    "message": reply.text or str(error.result.reason),
-                    "reason": error.result.reason.value or None,
-                    "code": reply.code or None,
-                    "enhanced_code": reply.enhanced_code or None,
-                }
-            )
-        except SettingsError as error:
-            return Response({"success": False, "message": str(error), "reason": "settings"})
-        return Response({"success": True, "message": report, "reason": None})
+        return Response(try_out(_find_own(request, config_id)))
