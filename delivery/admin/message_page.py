@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Sum
 from django.urls import reverse
 
 from accounts.admin.console import Fact, Link
@@ -15,6 +16,7 @@ from delivery.models import Message
 from delivery.states import FINISHED, Lane, Status
 from mailservice.core.addresses import Address, format_address
 from mailservice.core.errors import DomainError
+from providers.amounts import amount_text
 from providers.models import InboxMail, Provider, RoutingDecision
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def page_context(
         "subject": subject,
         "tone": TONES.get(message.status, ""),
         "sender": format_address(Address(message.content.from_email, message.content.from_name)),
-        "facts": facts(request, message),
+        "facts": facts(request, message, cost_nanos=_cost_of(message)),
         "recipients": recipients(message),
         "entries": timeline(message, attempts, events, decisions),
         "text": text,
@@ -80,7 +82,12 @@ def page_context(
     }
 
 
-def facts(request: HttpRequest, message: Message) -> list[Fact]:
+def _cost_of(message: Message) -> int:
+    """Return what all attempts cost together, in nanos."""
+    return message.attempts.aggregate(sum=Sum("cost_nanos"))["sum"] or 0
+
+
+def facts(request: HttpRequest, message: Message, *, cost_nanos: int = 0) -> list[Fact]:
     """Return what is worth knowing, without what is not set."""
     found = [
         Fact("Type", message.email_type_id),
@@ -98,6 +105,7 @@ def facts(request: HttpRequest, message: Message) -> list[Fact]:
         Fact("Sent", message.sent_at),
         Fact("Expires", message.expires_at),
         Fact("Attempts", message.attempt_count),
+        Fact("Cost", amount_text(cost_nanos) if cost_nanos else None),
         Fact("API key", message.api_key.name if message.api_key else None),
         Fact("Owner", message.owner.email),
         Fact("Template", message.content.template_version),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
-from accounts.admin.console import Confirmation, Link, show_faults, signed_in
+from accounts.admin.console import Confirmation, Link, ids_of, show_faults, signed_in
 from delivery.intake import MessageInput
 from delivery.services.accept import Sender, queue_message
-from mailservice.core.addresses import Address, AddressError, parse_email
+from mailservice.core.addresses import Address, AddressError, domain_of, parse_email
 from mailservice.core.errors import DomainError
 from providers.admin.accounts import ProviderAdmin
+from providers.admin.states import AccountState, state_of
 from providers.models import Provider
+from providers.routing import is_among
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,11 +28,27 @@ if TYPE_CHECKING:
 
 
 class TestMailForm(forms.Form):
-    """To whom the test mail goes."""
+    """To whom the test mail of an account goes."""
 
     recipient = forms.CharField(
         max_length=320, widget=UnfoldAdminEmailInputWidget, help_text="Gets one short mail."
     )
+
+    def __init__(self, *args: Any, provider: Provider, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._provider = provider
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a mail that this account would never take on account of its From."""
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        domains = frozenset(self._provider.from_domains)
+        from_email = self._provider.from_email or settings.DEFAULT_FROM_EMAIL
+        if domains and not is_among(domain_of(from_email.lower()), domains):
+            raise forms.ValidationError(
+                f"It sends for its From domains only, and {from_email or 'no address'} is not among"
+                " them: give it a From address first."
+            )
+        return data
 
     def clean_recipient(self) -> str:
         """Return the address as it goes on the wire."""
@@ -53,9 +72,11 @@ class SendingProviderAdmin(ProviderAdmin):
     def form_links(self, request: HttpRequest, object_id: str | None) -> list[Link]:
         """Offer the test mail and the account's messages."""
         links = super().form_links(request, object_id)
-        if links:
+        if not ids_of([object_id or ""]):
+            return links
+        if self.has_change_permission(request):
             links.append(Link("Send test mail", self.url("send_test", object_id), "send"))
-        if object_id and request.user.has_perm("delivery.view_message"):
+        if request.user.has_perm("delivery.view_message"):
             listing = reverse(f"{self.admin_site.name}:delivery_message_changelist")
             links.append(Link("Messages", f"{listing}?provider={object_id}", "mail"))
         return links
@@ -65,7 +86,9 @@ class SendingProviderAdmin(ProviderAdmin):
         self.require_change(request)
         provider = self.get_or_404(request, provider_id)
         user = signed_in(request)
-        form = TestMailForm(request.POST or None, initial={"recipient": user.email})
+        form = TestMailForm(
+            request.POST or None, initial={"recipient": user.email}, provider=provider
+        )
         if request.method == "POST" and form.is_valid():
             try:
                 message_id = _queue_test_mail(provider, user.pk, form.cleaned_data["recipient"])
@@ -80,12 +103,20 @@ class SendingProviderAdmin(ProviderAdmin):
         confirmation = Confirmation(
             question=f"Send a test mail through “{provider.name}”?",
             effect="One real mail is queued with top priority and pinned to this provider; its "
-            "page then shows what happens.",
+            f"page then shows what happens. {_delay(provider)}".strip(),
             button="Send test mail",
             back=self.url("change", provider.pk),
             form=form,
         )
         return self.confirm(request, confirmation, obj=provider)
+
+
+def _delay(provider: Provider) -> str:
+    """Return why the mail will have to wait; empty if it need not."""
+    state = state_of(provider, timezone.now())
+    if state.kind in {AccountState.ACTIVE, AccountState.URGENT_ONLY}:
+        return ""
+    return f"It will wait: {state.label[0].lower()}{state.label[1:]}. {state.reason}"
 
 
 def _queue_test_mail(provider: Provider, user_id: UUID, recipient: str) -> UUID:

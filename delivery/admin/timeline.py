@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from delivery.admin.wording import EVENT_TONES, OUTCOMES, REASONS
 from delivery.states import EventKind
+from providers.amounts import amount_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,8 @@ class Entry:
     attempt: Attempt | None = None
     #: Code, enhanced code and text of the provider's answer.
     reply: str = ""
+    #: What the attempt cost, in words; empty if it was free.
+    cost: str = ""
     #: Why this account was chosen: `RoutingDecision.body`.
     decision: Mapping[str, Any] | None = None
 
@@ -76,6 +79,7 @@ def _attempt(attempt: Attempt, decisions: Mapping[UUID, Mapping[str, Any]]) -> E
         detail=REASONS.get(attempt.reason, ""),
         attempt=attempt,
         reply=" ".join(part for part in (code, attempt.enhanced_code, attempt.reply) if part),
+        cost=amount_text(attempt.cost_nanos) if attempt.cost_nanos else "",
         decision=decisions.get(attempt.decision_id) if attempt.decision_id else None,
     )
 

@@ -1,5 +1,5 @@
-"""The admin of provider accounts, of routing rules and of the local inbox."""
+"""The admin of provider accounts, their costs, of routing rules and of the local inbox."""
 
-from providers.admin import accounts, inbox, rules
+from providers.admin import accounts, budgets, costs, inbox, rules, throttles
 
-__all__ = ["accounts", "inbox", "rules"]
+__all__ = ["accounts", "budgets", "costs", "inbox", "rules", "throttles"]

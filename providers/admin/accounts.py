@@ -1,29 +1,35 @@
-"""Provider accounts: list with quotas, one form per kind, test of the connection, deletion."""
+"""Provider accounts: list with state and figures, page with charts, one form per kind, deletion."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from accounts.admin.console import Confirmation, ConsoleAdmin, Link
+from accounts.admin.console import Confirmation, ConsoleAdmin, Link, ids_of
 from mailservice.core.errors import DomainError
 from mailservice.core.presentation import moment
-from mailservice.core.secrets import DecryptionError
-from providers.adapters import SettingsError, UnknownKindError, check_connection
+from providers import performance
 from providers.adapters.esp import KINDS as ESP_KINDS
+from providers.admin.connection import try_connection
 from providers.admin.esp_forms import ESP_FORMS
-from providers.admin.figures import Quota, quotas_of, short_kind
+from providers.admin.figures import month_quota_of, quota_bar, quotas_of, short_kind
 from providers.admin.forms import FORMS as OWN_FORMS
 from providers.admin.forms import ProviderForm
+from providers.admin.price_fields import PRICE_FIELDS
+from providers.admin.provider_page import panel_of, percent, price_now, rate_tone
+from providers.admin.states import StateFilter, state_of
+from providers.health import close_breaker
 from providers.models import Provider, ProviderKind
-from providers.ports import ConnectError, Reason
-from providers.selectors import account_config
+from providers.selectors import forget_snapshot
 from providers.services import create_provider, delete_provider, update_provider
 
 if TYPE_CHECKING:
@@ -58,12 +64,6 @@ _KINDS = (
         for esp in ESP_KINDS.values()
     ),
 )
-_REASONS = {
-    Reason.AUTHENTICATION: "The credentials were refused.",
-    Reason.CONNECTION: "No usable connection: host, port, security or the network is wrong.",
-    Reason.THROTTLED: "The server asks us to slow down.",
-    Reason.LOST_AFTER_DATA: "The connection was lost.",
-}
 
 
 @admin.register(Provider)
@@ -73,16 +73,17 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
     list_display = (
         "account",
         "kind_label",
-        "active",
-        "owner",
+        "state",
         "today",
-        "hour",
+        "month",
+        "success",
+        "price",
         "last_sent",
-        "position",
     )
-    list_filter = ("kind", "is_active")
+    list_filter = (StateFilter, "kind")
     list_filter_submit = True
-    list_select_related = ("usage", "owner")
+    list_select_related = ("usage", "health", "owner")
+    change_form_outer_before_template = "console/provider_panel.html"
     search_fields = ("name", "from_email")
     search_help_text = "Name or From address"
     ordering = ("position", "id")
@@ -90,16 +91,30 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
     actions = None
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page that tests the connection."""
+        """Add the pages that test the connection and close the breaker."""
         test = self.admin_site.admin_view(self.test_view)
+        close = self.admin_site.admin_view(self.close_view)
         return [
             path("<uuid:provider_id>/test/", test, name=f"{self.url_prefix}_test"),
+            path("<uuid:provider_id>/close/", close, name=f"{self.url_prefix}_close"),
             *super().get_urls(),
         ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Leave the credentials where they are."""
         return super().get_queryset(request).defer("secrets")
+
+    # --- list -------------------------------------------------------------------------------------
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Read what the accounts of a page did within the last hour at once."""
+        changelist = super().get_changelist_instance(request)
+        accounts = list(changelist.result_list)
+        since = timezone.now() - timedelta(hours=1)
+        tallies = performance.windows([each.pk for each in accounts], since=since)
+        for each in accounts:
+            each.last_hour = tallies[each.pk]
+        return changelist
 
     # --- form -------------------------------------------------------------------------------------
 
@@ -149,17 +164,19 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
                 },
             ),
             (
-                "What it takes, and its price",
+                "What it takes",
+                {"fields": (("from_domains", "max_message_bytes"), "takes_attachments")},
+            ),
+            (f"Price in {settings.CURRENCY}", {"fields": PRICE_FIELDS}),
+            (
+                "Order, connections and patience",
                 {
                     "fields": (
-                        ("from_domains", "max_message_bytes"),
-                        ("takes_attachments", "price_per_thousand"),
+                        ("position", "max_connections"),
+                        "max_messages_per_connection",
+                        ("retry_first_seconds", "retry_max_seconds"),
                     )
                 },
-            ),
-            (
-                "Order and connections",
-                {"fields": (("position", "max_connections"), "max_messages_per_connection")},
             ),
         )
 
@@ -197,9 +214,18 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
         )
         obj.pk = made.pk
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+    ) -> Any:
+        """Put the account's panel above its form, unless that has faults to be seen."""
+        provider: Provider | None = kwargs.get("obj")
+        if provider is not None and request.method == "GET":
+            context["panel"] = panel_of(request, provider, timezone.now())
+        return super().render_change_form(request, context, **kwargs)
+
     def form_links(self, request: HttpRequest, object_id: str | None) -> list[Link]:
         """Offer the test of the connection."""
-        if object_id is None or not self.has_change_permission(request):
+        if not ids_of([object_id or ""]) or not self.has_change_permission(request):
             return []
         return [Link("Test connection", self.url("test", object_id), "cable")]
 
@@ -219,7 +245,7 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
                 back=back,
             )
             return self.confirm(request, confirmation, obj=provider)
-        result = _try_connection(provider)
+        result = try_connection(provider)
         word = "succeeded" if result["is_ok"] else "failed"
         self.note(request, [provider], f"Connection test {word}.")
         return self.page(
@@ -230,6 +256,28 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
             back=back,
             **result,
         )
+
+    def close_view(self, request: HttpRequest, provider_id: str) -> HttpResponse:
+        """Ask, then let mail pass again before the breaker would by itself."""
+        self.require_change(request)
+        provider = self.get_or_404(request, provider_id)
+        back = self.url("change", provider.pk)
+        if request.method != "POST":
+            confirmation = Confirmation(
+                question=f"Close the breaker of “{provider.name}” now?",
+                effect="All workers use the account again within seconds, without a trial first. "
+                "If it still fails, the breaker opens again.",
+                button="Close the breaker",
+                back=back,
+            )
+            return self.confirm(request, confirmation, obj=provider)
+        if close_breaker(provider.pk):
+            forget_snapshot()
+            self.note(request, [provider], "Breaker closed by hand.")
+            messages.success(request, "The breaker is closed: mail passes.")
+        else:
+            messages.info(request, "The breaker was closed already.")
+        return self.back_to(back)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -263,29 +311,50 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
 
     @display(description="Provider", header=True)
     def account(self, provider: Provider) -> list[str]:
-        """Return name and From."""
-        return [provider.name, provider.from_email]
+        """Return name, From and owner."""
+        owner = f"of {provider.owner.email}" if provider.owner else ""
+        return [provider.name, " · ".join(filter(None, [provider.from_email, owner]))]
 
-    @display(description="Kind", label={"smtp": "info", "inbox": "success", "simulator": "warning"})
-    def kind_label(self, provider: Provider) -> tuple[str, str]:
+    @display(description="Kind")
+    def kind_label(self, provider: Provider) -> str:
         """Return the kind, short."""
-        esp = ESP_KINDS.get(provider.kind)
-        return provider.kind, esp.label if esp else short_kind(provider.kind)
+        return short_kind(provider.kind)
 
-    @display(description="Active", boolean=True)
-    def active(self, provider: Provider) -> bool:
-        """Tell whether it takes mail."""
-        return provider.is_active
+    @display(description="State")
+    def state(self, provider: Provider) -> SafeString:
+        """Return whether it takes mail, and else until when it does not."""
+        now = timezone.now()
+        state = state_of(provider, now)
+        return render_to_string("console/provider_state.html", {"state": state, "now": now})
 
     @display(description="Today")
     def today(self, provider: Provider) -> SafeString:
         """Return what is used of the day's quota."""
         return quota_bar(quotas_of(provider, timezone.now())[1])
 
-    @display(description="This hour")
-    def hour(self, provider: Provider) -> SafeString:
-        """Return what is used of the hour's quota."""
-        return quota_bar(quotas_of(provider, timezone.now())[0])
+    @display(description="This month")
+    def month(self, provider: Provider) -> SafeString:
+        """Return what is used of the month's quota."""
+        return quota_bar(month_quota_of(provider, timezone.now()))
+
+    @display(description="Last hour")
+    def success(self, provider: Any) -> SafeString:
+        """Return the share of mails it accepted."""
+        tally = provider.last_hour
+        if not tally.tried:
+            return format_html('<span class="ms-muted">{}</span>', "no mail")
+        return format_html(
+            '<span class="ms-rate {}">{}</span><span class="ms-hint">of {}</span>',
+            rate_tone(tally.success_rate),
+            percent(tally.success_rate),
+            f"{tally.tried:,}",
+        )
+
+    @display(description="Per 1,000")
+    def price(self, provider: Provider) -> SafeString:
+        """Return what a thousand mails cost now."""
+        price = price_now(provider, timezone.now())
+        return format_html('{} <span class="ms-muted ms-small">{}</span>', price, settings.CURRENCY)
 
     @display(description="Last sent")
     def last_sent(self, provider: Provider) -> SafeString:
@@ -294,47 +363,6 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
         return moment(usage.last_sent_at if usage else None, empty="never")
 
 
-def quota_bar(quota: Quota) -> SafeString:
-    """Return “used of limit” with a bar."""
-    if quota.limit is None:
-        return format_html(
-            '<span class="ms-quota"><b>{}</b> <span class="ms-muted">no limit</span></span>',
-            f"{quota.used:,}",
-        )
-    return format_html(
-        '<span class="ms-quota"><b>{}</b> <span class="ms-muted">of {}</span>'
-        '<span class="ms-bar {}"><i style="width:{}%"></i></span></span>',
-        f"{quota.used:,}",
-        f"{quota.limit:,}",
-        quota.level,
-        quota.percent,
-    )
-
-
 def _form_of(request: HttpRequest, obj: Provider | None) -> type[ProviderForm]:
     kind = obj.kind if obj is not None else request.GET.get("kind", "")
     return FORMS.get(kind, ProviderForm)
-
-
-def _try_connection(provider: Provider) -> dict[str, Any]:
-    """Return the report of a trial connection in words."""
-    try:
-        report = check_connection(account_config(provider))
-    except ConnectError as error:
-        result = error.result
-        code = f"{result.reply.code} {result.reply.enhanced_code}".strip("0 ")
-        return {
-            "is_ok": False,
-            "verdict": _REASONS.get(result.reason, "The connection could not be used."),
-            "reply": f"{code} {result.reply.text}".strip(),
-            "dialogue": result.dialogue,
-        }
-    except (SettingsError, UnknownKindError, DecryptionError) as error:
-        return {"is_ok": False, "verdict": str(error), "reply": "", "dialogue": ""}
-    lines = [line.partition(": ") for line in report.splitlines()]
-    return {
-        "is_ok": True,
-        "verdict": "The connection works.",
-        "facts": [(label, value) for label, mark, value in lines if mark],
-        "remarks": [label for label, mark, _ in lines if not mark],
-    }

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
@@ -16,6 +15,7 @@ from unfold.widgets import (
 from providers.adapters.esp import KINDS
 from providers.adapters.esp.fields import FieldType
 from providers.admin.forms import ProviderForm
+from providers.admin.secret_field import SecretField
 from providers.models import ProviderKind
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from providers.adapters.esp import EspKind
     from providers.adapters.esp.fields import Field
-
-_NEW_SECRET = "Stored encrypted; nobody can read it here again."  # noqa: S105 - a help text
-_KEPT_SECRET = "One is stored. Leave empty to keep it."  # noqa: S105 - a help text
 
 
 class EspForm(ProviderForm):
@@ -49,18 +46,15 @@ class EspForm(ProviderForm):
         return {one.name: self.cleaned_data[one.name] or None for one in self.esp.options}
 
     def own_secrets(self) -> dict[str, str | None]:
-        """Return the credentials that were typed; the others stay."""
-        typed = {one.name: self.cleaned_data[one.name] for one in self.esp.secrets}
-        return {name: value for name, value in typed.items() if value}
+        """Return the credentials that were typed, and None for those to remove; the others stay."""
+        given = {one.name: self.cleaned_data[one.name] for one in self.esp.secrets}
+        return {name: value for name, value in given.items() if value != ""}
 
     def _describe_secret(self, one: Field, *, is_stored: bool) -> None:
         field = self.fields[one.name]
+        assert isinstance(field, SecretField)  # noqa: S101 - for the type checker
         field.required = one.is_required and not is_stored
-        field.help_text = " ".join(
-            filter(None, [one.help, _KEPT_SECRET if is_stored else _NEW_SECRET])
-        )
-        if is_stored:
-            field.widget.attrs["placeholder"] = "••••••••••"
+        field.describe(is_stored=is_stored, is_optional=not one.is_required)
 
 
 def _initial(one: Field) -> str | bool | int | None:
@@ -75,8 +69,7 @@ def _form_field(one: Field) -> forms.Field:
         "required": one.is_required,
     }
     if one.is_secret:
-        widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
-        return forms.CharField(widget=widget, **common)
+        return SecretField(**common)
     if one.type is FieldType.CHOICE:
         return forms.ChoiceField(choices=one.choices, widget=UnfoldAdminSelectWidget, **common)
     if one.type is FieldType.BOOLEAN:

@@ -16,6 +16,8 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from providers.adapters.scripted import SCRIPTED
+from providers.admin.price_fields import PRICE_COLUMNS, PriceForm
 from providers.admin.rule_forms import ListField
 from providers.models import Provider, ProviderKind
 from providers.services import ProviderFields, faults_of, moved_secret_faults
@@ -39,7 +41,9 @@ _COLUMNS = (
     "from_domains",
     "max_message_bytes",
     "takes_attachments",
-    "price_per_thousand",
+    "retry_first_seconds",
+    "retry_max_seconds",
+    *PRICE_COLUMNS,
 )
 
 
@@ -56,7 +60,7 @@ class PlanField(forms.JSONField):
         return "" if value is None else super().prepare_value(value)
 
 
-class ProviderForm(forms.ModelForm[Provider]):
+class ProviderForm(PriceForm, forms.ModelForm[Provider]):
     """What all kinds have in common; on its own, the form of an inbox."""
 
     kind: ClassVar[ProviderKind] = ProviderKind.INBOX
@@ -73,7 +77,7 @@ class ProviderForm(forms.ModelForm[Provider]):
 
     warm_up = PlanField(
         label="Warm-up plan",
-        help_text="Mails per day while the account is new; empty for none.",
+        help_text="Mails (recipients) per day while the account is new; empty for none.",
     )
     from_domains = ListField(
         label="From domains",
@@ -230,7 +234,7 @@ class SmtpForm(ProviderForm):
             TLS if settings.get("use_ssl") else STARTTLS if settings.get("use_tls") else NONE
         )
         if Provider.objects.filter(pk=self.instance.pk, secrets__isnull=False).exists():
-            field.help_text = "One is stored. Leave empty to keep it."
+            field.help_text = "One is stored. Leave empty to keep it. Without a user name it goes."
             field.widget.attrs["placeholder"] = "••••••••••"
 
     def own_settings(self) -> dict[str, Any]:
@@ -282,8 +286,9 @@ class SimulatorForm(ProviderForm):
         ),
         help_text="A JSON list; the first rule that matches a recipient counts, all others are "
         'accepted. For example [{"match": "*@bounce.example", "outcome": "rejected", "reason": '
-        '"bad_recipient", "code": 550, "text": "5.1.1 No such user"}]. Outcomes: accepted, '
-        "not_accepted, rejected, unknown.",
+        '"bad_recipient", "code": 550, "text": "5.1.1 No such user"}, {"match": "*", "fault": '
+        '"drop_after_dot"}]. Outcomes: accepted, not_accepted, rejected, unknown. Faults: '
+        f"{', '.join(SCRIPTED)}.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -16,14 +16,14 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from accounts.admin.console import signed_in
+from accounts.admin.console import ids_of, signed_in
 from accounts.models import ApiKey, User
 from mailservice.core.addresses import AddressError, domain_of, normalized, parse_address
 from providers.admin.rule_forms import ListField
 from providers.models import Provider
+from providers.pricing import MAX_PRICE
 from providers.routing import MessageFacts, Snapshot, WhatIf, choose, price_text, suppose
 from providers.selectors import take_snapshot
-from providers.services import MAX_PRICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +153,7 @@ class QuestionForm(forms.Form):
             size_bytes=data["size_kilobytes"] * _BYTES_PER_KILOBYTE,
             has_attachments=data["has_attachments"],
             priority=data["priority"],
+            recipient_count=max(1, len(data["to"])),
         )
 
     def what_if(self) -> WhatIf:
@@ -193,11 +194,16 @@ class Answer:
 
 
 def question_form(request: HttpRequest) -> QuestionForm:
-    """Return the form as posted, or empty."""
+    """Return the form as posted, or empty but for what the address says.
+
+    That is `owner` (an id) and any number of `down` (ids of accounts): so other pages can ask.
+    """
     snapshot = take_snapshot(timezone.now())
     if request.method == "POST":
         return QuestionForm(request.POST, snapshot=snapshot)
-    return QuestionForm(initial={"owner": signed_in(request).pk}, snapshot=snapshot)
+    initial: dict[str, Any] = {"owner": request.GET.get("owner") or signed_in(request).pk}
+    initial |= {f"down_{each.hex}": True for each in ids_of(request.GET.getlist("down"))}
+    return QuestionForm(initial=initial, snapshot=snapshot)
 
 
 def answer(form: QuestionForm) -> Answer:

@@ -241,7 +241,7 @@ def test_the_list_shows_quotas_and_needs_few_queries(
     root: Client, inbox: Provider, smtp: Provider, django_assert_max_num_queries
 ) -> None:
     root.get(LIST)
-    with django_assert_max_num_queries(5) as captured:
+    with django_assert_max_num_queries(6) as captured:
         html = root.get(LIST).content.decode()
     assert "no limit" in html
     assert not any(
