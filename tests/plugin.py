@@ -8,6 +8,7 @@ not meet: each takes a *slot*, with database names and Valkey databases of its o
 from __future__ import annotations
 
 import os
+from shutil import rmtree
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -71,6 +72,10 @@ def _start_servers() -> None:
         os.environ["DATABASE_URL"] += f"_{slot}"
     if not is_given[1]:
         _set_broker_database(slot * DATABASES_PER_SLOT)
+    # What a killed run left in its workers' hands is no business of this one's database.
+    journals = TEST_HOME / f"journals{slot}"
+    rmtree(journals, ignore_errors=True)
+    os.environ["WIRE_JOURNAL_DIR"] = str(journals)
 
 
 def _take_slot() -> int:

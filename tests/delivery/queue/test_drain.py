@@ -346,7 +346,7 @@ def test_a_bulk_drain_serves_transactional_mail_first(user: User) -> None:
 
 def test_a_sequence_goes_strictly_in_order_through_a_retry(user: User) -> None:
     with serving({"END": ["451 4.3.0 later"]}) as server:
-        smtp_account(server.port)
+        smtp_account(server.port, max_connections=1)
         ordered = [queue(user, sequence_key="order-1", subject=f"S{n}") for n in range(3)]
         free = queue(user, subject="S9")
         drain()
@@ -438,3 +438,22 @@ def test_a_lost_lease_records_nothing_over_the_new_owner(user: User) -> None:
     message.refresh_from_db()
     assert (message.status, message.lease_id) == ("sending", new.id)
     assert not old.renew_if_due() or old.is_live
+
+
+@pytest.mark.parametrize(
+    ("waits", "least", "most"), [((None, None), 45, 75), ((600, 900), 450, 750)]
+)
+def test_an_account_says_how_long_what_it_put_off_waits(
+    user: User, waits: tuple[int | None, int | None], least: int, most: int
+) -> None:
+    first, longest = waits
+    simulator(
+        {"match": "*", "outcome": "not_accepted", "code": 451},
+        retry_first_seconds=first,
+        retry_max_seconds=longest,
+    )
+    message = queue(user)
+    drain()
+    message.refresh_from_db()
+    assert message.status == "retry"
+    assert least <= (message.due_at - timezone.now()).total_seconds() + 5 <= most + 5
