@@ -1,6 +1,6 @@
-"""How many mails per second an account takes, over all workers together.
+"""How many mails per second an account takes, or a domain from it, over all workers together.
 
-A token bucket in the broker (GCRA: one number per account says when the bucket is full again), on
+A token bucket in the broker (GCRA: one number per bucket says when the bucket is full again), on
 the broker's clock. While the broker is away each process paces itself by the same rate: slower
 than not at all, and no faster than so many times the rate as there are processes.
 """
@@ -27,6 +27,8 @@ _BURST_SECONDS = 0.25
 _MICROSECONDS = 1_000_000
 #: After the broker failed to answer it is asked again after so long.
 _AWAY_SECONDS = 5.0
+#: A process that paces itself forgets full buckets beyond so many.
+_MAX_BUCKETS = 10_000
 
 # Times are whole microseconds since 1970, which a Lua number holds exactly. What is not granted
 # costs nothing. Differences first: sums with the time would lose the fractions of a step.
@@ -53,17 +55,22 @@ class Tokens:
     wait_seconds: float
 
 
-def take(provider_id: UUID, *, rate: float, wanted: int) -> Tokens:
-    """Take up to `wanted` mails' turns at an account of `rate` mails per second. Never raises."""
+def take(
+    key: UUID | str, *, rate: float, wanted: int, burst_seconds: float = _BURST_SECONDS
+) -> Tokens:
+    """Take up to `wanted` mails' turns where `rate` mails per second go. Never raises.
+
+    A full bucket holds what `burst_seconds` bring, at least one mail.
+    """
     step = _MICROSECONDS / rate
-    burst = max(step, _BURST_SECONDS * _MICROSECONDS)
+    burst = max(step, burst_seconds * _MICROSECONDS)
     if _fallback.is_away():
-        return _fallback.take(provider_id, step=step, burst=burst, wanted=wanted)
+        return _fallback.take(key, step=step, burst=burst, wanted=wanted)
     try:
-        granted, wait = _script()(keys=[f"rate:{provider_id}"], args=[step, burst, wanted])
+        granted, wait = _script()(keys=[f"rate:{key}"], args=[step, burst, wanted])
     except BrokerError as error:
         _fallback.note_away(error)
-        return _fallback.take(provider_id, step=step, burst=burst, wanted=wanted)
+        return _fallback.take(key, step=step, burst=burst, wanted=wanted)
     _fallback.note_back()
     return Tokens(int(granted), int(wait) / _MICROSECONDS)
 
@@ -78,19 +85,21 @@ class LocalBuckets:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._full_at: dict[UUID, float] = {}
+        self._full_at: dict[UUID | str, float] = {}
         self._lock = threading.Lock()
         self._away_until = 0.0
         self._is_away = False
 
-    def take(self, provider_id: UUID, *, step: float, burst: float, wanted: int) -> Tokens:
+    def take(self, key: UUID | str, *, step: float, burst: float, wanted: int) -> Tokens:
         """Take up to `wanted` turns; `step` and `burst` are microseconds."""
         with self._lock:
             now = self._clock() * _MICROSECONDS
-            debt = max(0.0, self._full_at.get(provider_id, 0.0) - now)
+            debt = max(0.0, self._full_at.get(key, 0.0) - now)
             granted = max(0, min(wanted, int((burst - debt) / step)))
             debt += granted * step
-            self._full_at[provider_id] = now + debt
+            if key not in self._full_at and len(self._full_at) >= _MAX_BUCKETS:
+                self._full_at = {each: at for each, at in self._full_at.items() if at > now}
+            self._full_at[key] = now + debt
         return Tokens(granted, max(0.0, debt + step - burst) / _MICROSECONDS)
 
     def is_away(self) -> bool:

@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from providers import rates
+from providers.routing import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from delivery.queue.calls import Job
     from delivery.queue.claims import Claimed
-    from delivery.queue.senders import Job
     from providers.models import Provider
 
 #: What a drain holds of an account's mail, in seconds of its rate; at least one mail.
@@ -29,8 +30,10 @@ HELD_SECONDS = 2.0
 _LEAST_WAIT = 0.005
 #: Nothing is put off for longer. A longer queue comes by again, spread over half of it.
 LONGEST = timedelta(hours=1)
-#: An account that was not crowded for so long, or for three mails' time, has no queue any more.
+#: What was not crowded for so long, or for three mails' time, has no queue any more.
 _FORGET = timedelta(seconds=10)
+#: Queues whose ends are remembered before those that have passed are forgotten.
+_MAX_TIPS = 10_000
 
 #: Nothing is put off for less. What is due is looked for once a second, so before what is held by
 #: then is used up.
@@ -143,6 +146,11 @@ class _Tip:
     asked_at: datetime
 
 
+def pace_of(provider: Provider) -> Pace:
+    """Return how fast an account with a rate takes mail."""
+    return Pace(str(provider.pk), provider.rate_per_second or 1.0)
+
+
 class Horizons:
     """When mails that found no place will have their turn, as far as this process can tell.
 
@@ -151,24 +159,29 @@ class Horizons:
     """
 
     def __init__(self) -> None:
-        self._tips: dict[tuple[UUID, int], _Tip] = {}
+        self._tips: dict[tuple[str, int], _Tip] = {}
 
-    def tip(self, provider: Provider, lane: int, now: datetime) -> datetime:
-        """Return when the next mail put off would be due."""
-        step = _step(provider)
-        tip = self._tips.get((provider.pk, lane))
-        if tip is None or now - tip.asked_at > max(_FORGET, 3 * step):
-            return now + _SOONEST + step
-        due_at = max(tip.due_at, now + _SOONEST) + step
-        return due_at if due_at - now <= LONGEST else now + LONGEST / 2
+    def tip(self, pace: Pace, lane: int, now: datetime) -> datetime:
+        """Return when the next mail put off would be due; no earlier than its domain reopens."""
+        opens_at = max(now, pace.slowdown.closed_until) if pace.slowdown else now
+        first = max(now + _SOONEST, opens_at)
+        tip = self._tips.get((pace.key, lane))
+        if tip is None or now - tip.asked_at > max(_FORGET, 3 * _step(pace, first)):
+            return first + _step(pace, first)
+        after = max(tip.due_at, first)
+        due_at = after + _step(pace, after)
+        return due_at if due_at - opens_at <= LONGEST else opens_at + LONGEST / 2
 
-    def put_off(self, provider: Provider, lane: int, now: datetime) -> datetime:
+    def put_off(self, pace: Pace, lane: int, now: datetime) -> datetime:
         """Return when a mail is due that finds no place now."""
-        due_at = self.tip(provider, lane, now)
-        self._tips[(provider.pk, lane)] = _Tip(due_at, now)
+        due_at = self.tip(pace, lane, now)
+        if len(self._tips) >= _MAX_TIPS:
+            self._tips = {key: tip for key, tip in self._tips.items() if tip.due_at > now}
+        self._tips[(pace.key, lane)] = _Tip(due_at, now)
         return due_at
 
 
-def _step(provider: Provider) -> timedelta:
-    rate = provider.rate_per_second or 1.0
-    return min(timedelta(seconds=min(1 / rate, LONGEST.total_seconds())), LONGEST / 2)
+def _step(pace: Pace, moment: datetime) -> timedelta:
+    """Return one mail's time, as it will be then."""
+    seconds = min(1 / pace.rate_at(moment), LONGEST.total_seconds())
+    return min(timedelta(seconds=seconds), LONGEST / 2)

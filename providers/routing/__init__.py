@@ -18,6 +18,7 @@ from providers.routing.facts import (
     Target,
     success_rate,
 )
+from providers.routing.paces import NO_PACES, DomainPaces, Pace, Slowdown
 from providers.routing.scores import price_text
 from providers.routing.snapshot import Asks, Snapshot, WhatIf, choose, suppose
 from providers.routing.words import conditions_in_words, rule_in_words
@@ -25,16 +26,20 @@ from providers.routing.words import conditions_in_words, rule_in_words
 __all__ = [
     "NEUTRAL_P50_MS",
     "NEUTRAL_P95_MS",
+    "NO_PACES",
     "Asks",
     "Balance",
     "Candidate",
     "Conditions",
     "Decision",
+    "DomainPaces",
     "MessageFacts",
+    "Pace",
     "ProviderState",
     "Rule",
     "RuleRef",
     "Skip",
+    "Slowdown",
     "Snapshot",
     "Strategy",
     "Target",

@@ -193,6 +193,13 @@ _CHECKS: tuple[_Check, ...] = (
         Skip.ATTACHMENTS,
         lambda state, facts, _: facts.has_attachments and not state.takes_attachments,
     ),
+    (
+        Skip.RECIPIENTS,
+        lambda state, facts, _: (
+            state.recipient_limits is not None
+            and facts.recipient_count > _recipient_limit(state, facts)
+        ),
+    ),
     (Skip.SUPPOSED_DOWN, lambda state, _facts, _: state.is_supposed_down),
     (Skip.JUST_FAILED, lambda state, facts, _: state.provider_id in facts.excluded),
     (
@@ -207,7 +214,9 @@ _CHECKS: tuple[_Check, ...] = (
     (
         Skip.THROTTLED,
         lambda state, facts, now: (
-            bool(state.throttled) and any(moment > now for moment in _throttles(state, facts))
+            bool(state.throttled)
+            and not facts.is_test
+            and any(moment > now for moment in _throttles(state, facts))
         ),
     ),
 )
@@ -219,7 +228,11 @@ def _skip(state: ProviderState, facts: MessageFacts, now: datetime) -> Skip | No
 
 def _is_used_up(state: ProviderState, facts: MessageFacts) -> bool:
     kept = 0 if facts.priority == URGENT else state.kept_for_urgent
-    return state.remaining is not None and state.remaining <= kept
+    return state.remaining is not None and state.remaining - kept < facts.recipient_count
+
+
+def _recipient_limit(state: ProviderState, facts: MessageFacts) -> int:
+    return state.recipient_limits[facts.priority != URGENT] if state.recipient_limits else 0
 
 
 def _throttles(state: ProviderState, facts: MessageFacts) -> list[datetime]:
@@ -276,15 +289,28 @@ def _no_choice(places: Sequence[_Place], facts: MessageFacts, rule: Rule | None)
     known = [moment for place in places for moment in _reopens(place, facts)]
     is_hopeless = not reasons & _PASSING
     if is_hopeless:
-        reason = "no account may take this mail"
+        reason = "no account may take this mail" + _too_many_recipients(places, facts)
     elif Skip.QUOTA in reasons:
         reason = "every open account has used up its quota"
+        if facts.recipient_count > 1:
+            reason = "no open account has enough of its quota left for all recipients"
+    elif Skip.THROTTLED in reasons:
+        reason = "every open account is slowed down for this recipient domain"
     else:
         reason = "every account that may take this mail is closed for now"
     if rule is not None:
         reason += f", by the rule “{rule.name}”"
     retry_at = min(known) if known else None
     return Decision(None, reason, candidates, retry_at, is_hopeless, _ref(rule))
+
+
+def _too_many_recipients(places: Sequence[_Place], facts: MessageFacts) -> str:
+    limits = [
+        _recipient_limit(place.state, facts)
+        for place in places
+        if place.candidate.skipped is Skip.RECIPIENTS
+    ]
+    return f": it has more recipients than the highest limit, {max(limits):,}" if limits else ""
 
 
 def _reopens(place: _Place, facts: MessageFacts) -> list[datetime]:

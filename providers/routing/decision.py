@@ -29,6 +29,7 @@ class Skip(StrEnum):
     FROM_DOMAIN = "may not send for this From domain"
     SIZE = "takes no mail of this size"
     ATTACHMENTS = "takes no attachments"
+    RECIPIENTS = "its limit is lower than the number of recipients"
     JUST_FAILED = "just failed for this message"
     BREAKER = "circuit breaker open"
     QUOTA = "quota used up"

@@ -16,6 +16,11 @@ def parse_domain_pattern(text: str) -> str:
     return prefix + domain_of(parse_email(f"postmaster@{text.removeprefix(prefix)}"))
 
 
+def is_wildcard(pattern: str) -> bool:
+    """Tell whether a pattern stands for all domains below one."""
+    return pattern.startswith(_ANY_BELOW)
+
+
 @lru_cache(maxsize=10_000)
 def patterns_for(domain: str) -> frozenset[str]:
     """Return every pattern that a domain matches: itself, and one for each domain above it."""

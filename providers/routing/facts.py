@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mailservice.core.addresses import domain_of
 from providers.routing.domains import is_among
+from providers.routing.paces import NO_PACES, DomainPaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,10 @@ class MessageFacts:
     has_attachments: bool = False
     #: 1 (highest) to 5.
     priority: int = 3
+    #: It reaches no recipient, so recipient domains that are slowed down do not stop it.
+    is_test: bool = False
+    #: As quotas count it: a message needs them for all of its recipients at once.
+    recipient_count: int = 1
 
     @property
     def sender_domain(self) -> str:
@@ -84,8 +89,13 @@ class ProviderState:
     breaker_until: datetime | None = None
     #: Mails among `remaining` that only priority 1 may use.
     kept_for_urgent: int = 0
+    #: How many recipients a message of priority 1, and any other, may have at most for the limits
+    #: ever to allow it; None without limits.
+    recipient_limits: tuple[int, int] | None = None
     #: Recipient domain to when it may be tried again here.
     throttled: Mapping[str, datetime] = field(default_factory=dict)
+    #: How fast mail may go to recipient domains; not for the choice, but for whoever sends.
+    paces: DomainPaces = NO_PACES
     #: Patterns of the From domains it may send for; empty for any.
     from_domains: frozenset[str] = frozenset()
     max_message_bytes: int | None = None

@@ -37,6 +37,8 @@ class Asks:
     size_limits: tuple[int, ...]
     attachments: bool
     priority: bool
+    #: Some account has limits.
+    quotas: bool = False
 
     def key(self, facts: MessageFacts) -> tuple[object, ...]:
         """Return what is equal for messages that get the same decision, but for a split."""
@@ -52,6 +54,8 @@ class Asks:
             sum(facts.size_bytes > limit for limit in self.size_limits) if self.size_limits else 0,
             self.attachments and facts.has_attachments,
             self.priority and facts.priority == URGENT,
+            facts.is_test,
+            self.quotas and facts.recipient_count,
         )
 
     def _recipients(self, facts: MessageFacts) -> frozenset[frozenset[str]]:
@@ -87,7 +91,12 @@ class Snapshot:
             | _union(state.throttled for state in self.providers),
             size_limits=tuple(sorted(limit for limit in limits if limit is not None)),
             attachments=any(not state.takes_attachments for state in self.providers),
-            priority=any(state.kept_for_urgent for state in self.providers),
+            # Who has a slice of limits may have none of it left.
+            priority=any(state.kept_for_urgent or _has_slice(state) for state in self.providers),
+            quotas=any(
+                state.remaining is not None or state.recipient_limits is not None
+                for state in self.providers
+            ),
         )
 
     def rule_for(self, facts: MessageFacts) -> Rule | None:
@@ -126,6 +135,10 @@ def _plan(facts: MessageFacts, snapshot: Snapshot) -> Plan:
         rule=snapshot.rule_for(facts),
         now=snapshot.taken_at,
     )
+
+
+def _has_slice(state: ProviderState) -> bool:
+    return state.recipient_limits is not None and len(set(state.recipient_limits)) > 1
 
 
 def _union(sets: Iterable[Iterable[_T]]) -> frozenset[_T]:

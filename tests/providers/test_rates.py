@@ -137,3 +137,13 @@ def test_without_a_broker_the_process_paces_itself_and_says_so_once(
         assert rates.take(account, rate=4, wanted=9).granted == 1
     assert redis_client().exists(f"rate:{account}")
     assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
+
+
+def test_full_local_buckets_are_forgotten_when_there_are_many() -> None:
+    clock = Clock()
+    buckets = LocalBuckets(clock)
+    for number in range(rates._MAX_BUCKETS):
+        buckets.take(str(number), step=SECOND, burst=SECOND, wanted=1)
+    clock.now += 1
+    assert buckets.take("one more", step=SECOND, burst=SECOND, wanted=1).granted == 1
+    assert list(buckets._full_at) == ["one more"]

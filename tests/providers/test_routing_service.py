@@ -95,14 +95,14 @@ def test_rules_come_in_order_and_without_those_switched_off() -> None:
     assert found == [first.pk, last.pk, also_last.pk]
 
 
-def test_a_snapshot_takes_six_queries_however_many_rules() -> None:
+def test_a_snapshot_takes_eight_queries_however_many_rules() -> None:
     one = sink("one")
     for number in range(5):
         simple(one, name=f"rule {number}")
     with CaptureQueriesContext(connection) as queries:
         take_snapshot(timezone.now())
-    # accounts, usage, breakers, figures, rules, their targets
-    assert len(queries) == 6, [query["sql"] for query in queries]
+    # accounts, usage, breakers, figures, domain limits, slow-downs, rules, their targets
+    assert len(queries) == 8, [query["sql"] for query in queries]
 
 
 def test_a_change_leaves_what_is_not_named_and_counts_at_once(

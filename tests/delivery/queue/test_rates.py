@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -13,28 +9,19 @@ from django.utils import timezone
 
 from accounts.models import User
 from delivery.models import Message
-from delivery.queue.pacing import LONGEST, Horizons
+from delivery.queue.pacing import LONGEST, Horizons, pace_of
 from delivery.queue.recovery import recover_dead
 from delivery.queue.sweep import sweep
 from delivery.states import Lane
 from providers import rates
 from providers.models import Provider, ProviderUsage, Reservation
+from providers.routing import Pace
+from tests.support.drains import drains
 from tests.support.mail import drain, queue, simulator, smtp_account
 from tests.support.smtp_server import Drop, FaultyServer, Mail
-from tests.support.workers import ROOT, environment, wait_until
+from tests.support.workers import wait_until
 
 pytestmark = pytest.mark.django_db
-
-#: A drain of so many seconds, once it is told to go.
-DRAIN = """
-import sys, django
-django.setup()
-from delivery.queue.drain import drain_lane
-from delivery.states import Lane
-print("ready", flush=True)
-sys.stdin.readline()
-drain_lane(lane=Lane.BULK, worker=sys.argv[1], seconds=2)
-"""
 
 
 def subject_of(mail: Mail) -> str:
@@ -48,32 +35,6 @@ def queue_bulk(user: User, count: int) -> None:
 
 def in_state(status: str) -> int:
     return Message.objects.filter(status=status).count()
-
-
-@contextmanager
-def drains(*names: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Let processes drain for two seconds, from the same moment on."""
-    with ExitStack() as stack:
-        processes = [stack.enter_context(process_that_drains(name)) for name in names]
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        yield processes
-
-
-def process_that_drains(name: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", DRAIN, name],
-        cwd=ROOT,
-        env=environment(PROCESS_ROLE="worker"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_an_account_gets_no_more_per_second_than_it_takes(user: User) -> None:
@@ -220,22 +181,22 @@ def test_a_drain_waits_for_what_it_put_off_itself(user: User) -> None:
     assert in_state("sent") == sent
 
 
-def provider(rate: float) -> Provider:
-    return Provider(name="account", kind="simulator", rate_per_second=rate)
+def pace(rate: float) -> Pace:
+    return pace_of(Provider(name="account", kind="simulator", rate_per_second=rate))
 
 
 def test_horizons_add_a_mails_time_each_and_keep_lanes_apart() -> None:
-    horizons, account, now = Horizons(), provider(2), timezone.now()
+    horizons, account, now = Horizons(), pace(2), timezone.now()
     half = timedelta(seconds=0.5)
     dues = [horizons.put_off(account, Lane.BULK, now) for _ in range(3)]
     assert [due - dues[0] for due in dues] == [0 * half, half, 2 * half]
     assert horizons.tip(account, Lane.BULK, now) == dues[2] + half
     assert horizons.put_off(account, Lane.TRANSACTIONAL, now) == dues[0]
-    assert horizons.put_off(provider(2), Lane.BULK, now) == dues[0]
+    assert horizons.put_off(pace(2), Lane.BULK, now) == dues[0]
 
 
 def test_nothing_is_put_off_for_more_than_an_hour() -> None:
-    horizons, account, now = Horizons(), provider(1), timezone.now()
+    horizons, account, now = Horizons(), pace(1), timezone.now()
     dues = [horizons.put_off(account, Lane.BULK, now) for _ in range(20_000)]
     assert max(dues) - now <= LONGEST
     late = [due for due in dues[3_600:] if due - now >= LONGEST / 2]
@@ -245,12 +206,12 @@ def test_nothing_is_put_off_for_more_than_an_hour() -> None:
 
 
 def test_the_slowest_account_has_a_horizon_too() -> None:
-    horizons, account, now = Horizons(), provider(1e-9), timezone.now()
+    horizons, account, now = Horizons(), pace(1e-9), timezone.now()
     assert horizons.put_off(account, Lane.BULK, now) - now <= LONGEST
 
 
 def test_a_horizon_is_forgotten_when_no_mail_was_put_off_for_long() -> None:
-    horizons, account, now = Horizons(), provider(1), timezone.now()
+    horizons, account, now = Horizons(), pace(1), timezone.now()
     first, *_ = [horizons.put_off(account, Lane.BULK, now) for _ in range(100)]
     later = now + timedelta(seconds=11)
     assert horizons.put_off(account, Lane.BULK, later) - later == first - now
