@@ -127,7 +127,8 @@ def drain_round(case: Case, watch: Watch | None = None) -> Figures:
     """
     empty_tables()
     with SinkProcess(is_slow=case.is_slow) as sink:
-        make_accounts(sink.port, connections=case.connections, count=case.accounts)
+        connections = case.connections * case.processes
+        make_accounts(sink.port, connections=connections, count=case.accounts)
         make_rules(case.rules, strategy=case.strategy)
         accepted = _accept(case.count)
         let_rest()

@@ -33,7 +33,7 @@ _MESSAGE = (
 )
 _ATTEMPT = (
     "id, message_id, number, provider_id, decision_id, started_at, duration_ms, outcome, reason,"
-    " scope, code, enhanced_code, reply, remote_id, dialogue, worker"
+    " scope, code, enhanced_code, reply, remote_id, dialogue, worker, cost_nanos"
 )
 _EVENT = "id, message_id, kind, recipient, at, actor, detail"
 BACKSLASH_N = "\\N"
@@ -223,7 +223,7 @@ class _Rows:
             self._attempts.append(
                 f"{id_at(at, number)}\t{message_id}\t{turn + 1}\t{provider}\t{provider}\t"
                 f"{at.isoformat()}\t12\t{verdict[0]}\t\tmessage\t{verdict[1]}\t2.0.0\t"
-                f"2.0.0 Ok: queued as {number:012X}\t\t\t{_WORKER}\n"
+                f"2.0.0 Ok: queued as {number:012X}\t\t\t{_WORKER}\t800000\n"
             )
 
 

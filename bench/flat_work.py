@@ -107,6 +107,7 @@ class Worker:
             result=SendResult(
                 Outcome.ACCEPTED, reply=Reply(250, "2.0.0", "Ok: queued as 4F1C2D3E4A")
             ),
+            mails=1,
         )
 
     def reserve(self, count: int) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 POSTERS = 8
 CONNECTIONS = 4
+PROCESSES = 2
 #: Priority 5: so many mails, to recipients numbered from here.
 LOW_COUNT, LOW_START = 200, 90_000_000
 #: Mails of priority 1 that are always waiting.
@@ -68,11 +69,11 @@ def _lanes(bulk: int, rate: int, seconds: int) -> Figures:
 
     empty_tables()
     with SinkProcess() as sink, WebServer() as web:
-        make_accounts(sink.port, connections=CONNECTIONS)
+        make_accounts(sink.port, connections=PROCESSES * CONNECTIONS)
         secret = make_key()
         queue_mails(bulk)
         let_rest()
-        with WorkerProcess(2, CONNECTIONS):
+        with WorkerProcess(PROCESSES, CONNECTIONS):
             wake(Lane.BULK)
             sink.wait_for(min(2000, bulk // 10), seconds=30)
             started = time.time()
@@ -139,10 +140,10 @@ def _priorities() -> Figures:
     fewest: list[int] = []
     enough = threading.Event()
     with SinkProcess(logs_recipients=True) as sink:
-        make_accounts(sink.port, connections=CONNECTIONS)
+        make_accounts(sink.port, connections=PROCESSES * CONNECTIONS)
         queue_mails(HIGH_WATER, priority=1)
         let_rest()
-        with WorkerProcess(2, CONNECTIONS):
+        with WorkerProcess(PROCESSES, CONNECTIONS):
             feeder = threading.Thread(target=_keep_full, args=(enough, fewest))
             feeder.start()
             wake(Lane.BULK)

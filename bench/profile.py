@@ -49,7 +49,7 @@ STEPS = (
     ("SMTP", re.compile(r"providers/adapters/")),
     ("route", re.compile(r"providers/(routing|selectors)\.py|delivery/queue/accounts\.py")),
     ("prepare", re.compile(r"delivery/queue/(prepare|contents|outcomes)\.py")),
-    ("between threads", re.compile(r"delivery/queue/senders\.py|/(threading|queue)\.py")),
+    ("between threads", re.compile(r"delivery/queue/(senders|calls)\.py|/(threading|queue)\.py")),
     ("drain loop", re.compile(r"delivery/|providers/")),
 )
 OTHER = "Celery, interpreter"

@@ -8,6 +8,7 @@ from bench.mail import SENDER, SUBJECT, TEXT, context, html, recipient
 
 if TYPE_CHECKING:
     from delivery.intake import BatchInput
+    from providers.rules import RuleFields
 
 CHUNK = 1000
 
@@ -59,22 +60,17 @@ def make_rules(count: int, *, strategy: str) -> None:
     from providers.rules import create_rule
 
     targets = [Target(pk) for pk in Provider.objects.order_by("name").values_list("pk", flat=True)]
-    asked: tuple[dict[str, list[str]], ...] = (
+    asked: tuple[RuleFields, ...] = (
         {"email_types": ["transactional"]},
         {"sender_domains": ["*.example.org"]},
         {"recipient_domains": ["*.gov.example", "bank.example"]},
         {"tags": ["two-factor"]},
     )
     for number in range(1, count + 1):
-        conditions = asked[number % len(asked)] if number < count else {}
-        create_rule(
-            owner_id=None,
-            name=f"rule {number}",
-            position=number,
-            strategy=strategy,
-            targets=targets,
-            **conditions,
-        )
+        fields: RuleFields = {"position": number, "strategy": strategy}
+        if number < count:
+            fields |= asked[number % len(asked)]
+        create_rule(owner_id=None, name=f"rule {number}", targets=targets, **fields)
 
 
 def make_key() -> str:

@@ -367,6 +367,8 @@ class Attempt(models.Model):
     recipients = models.JSONField(null=True)
     dialogue = models.TextField(blank=True)
     worker = models.CharField(max_length=80, blank=True)
+    #: Billionths of the currency unit, by its place in the account's month; see `providers.ledger`.
+    cost_nanos = models.BigIntegerField(default=0)
 
     class Meta:
         ordering = ["message", "id"]

@@ -85,6 +85,7 @@ ATTEMPT_ROWS = RecordSet(
         "recipients": "jsonb",
         "dialogue": "text",
         "worker": "text",
+        "cost_nanos": "bigint",
     }
 )
 

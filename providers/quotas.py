@@ -4,6 +4,9 @@ A worker reserves before it sends and settles when it records. Both are one stat
 account's single usage row, whose row lock orders them; windows roll over inside the statement, so
 the figures are right even if no reset ever runs. Invariant: committed + reserved ≤ limit.
 
+What is counted are *mails*, as providers count and bill them: one per recipient. Only rates per
+second are in messages, as servers see them.
+
 Of each limit, `priority_reserve` percent (rounded down, so that small limits keep nothing) is kept
 for mail of priority 1: other mail is granted as if the limits were lower by so much. A warm-up plan
 is a second limit of the day while it lasts.
@@ -16,20 +19,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import orjson
 from django.db import connection
 
-from providers.figures import ADD, add, parameters_of
+from providers.figures import add, parameters_of
 from providers.models import Provider, ProviderUsage
+from providers.ports import Outcome, SendResult
+from providers.pricing import Pricing, read_tiers
+from providers.quota_sql import ABANDON, ENSURE, RELEASE, RESERVE, SETTLE, SETTLE_AND_ADD
 from providers.warm_up import warm_up_limit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from decimal import Decimal
     from uuid import UUID
 
     from providers.figures import Tally
+
+#: Recorders may be so much apart, by their clocks or for having waited for each other.
+_APART = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,106 +84,6 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
-# The limits are read from the provider row in the same statement, so a change counts at once.
-# Waiting for the usage row (FOR UPDATE) re-reads it after the other worker's commit.
-# The urgent mails among the wanted ones come first, so one number tells who got something.
-_RESERVE = """
-WITH current AS (
-    SELECT p.priority_reserve, u.reserved,
-           p.hourly_limit AS hour_limit, p.monthly_limit AS month_limit,
-           LEAST(p.daily_limit, CASE WHEN %(today)s >= (p.warm_up ->> 'starts_on')::date
-               THEN (p.warm_up -> 'daily' ->> (%(today)s - (p.warm_up ->> 'starts_on')::date))::int
-               END) AS day_limit,
-           CASE WHEN u.hour_start = %(hour)s THEN u.hour_count ELSE 0 END AS hour_count,
-           CASE WHEN u.day_start = %(day)s THEN u.day_count ELSE 0 END AS day_count,
-           CASE WHEN u.month_start = %(month)s THEN u.month_count ELSE 0 END AS month_count
-      FROM providers_providerusage u JOIN providers_provider p ON p.id = u.provider_id
-     WHERE u.provider_id = %(provider)s FOR UPDATE OF u
-), free AS (
-    SELECT *,
-           GREATEST(0, LEAST(%(wanted)s, hour_limit - hour_count - reserved,
-               day_limit - day_count - reserved, month_limit - month_count - reserved)) AS for_all,
-           GREATEST(0, LEAST(%(wanted)s,
-               hour_limit - hour_limit::bigint * priority_reserve / 100 - hour_count - reserved,
-               day_limit - day_limit::bigint * priority_reserve / 100 - day_count - reserved,
-               month_limit - month_limit::bigint * priority_reserve / 100
-                   - month_count - reserved)) AS for_others
-      FROM current
-), granted AS (
-    SELECT (LEAST(%(urgent)s, for_all)
-            + LEAST(%(wanted)s - %(urgent)s,
-                    GREATEST(0, for_others - LEAST(%(urgent)s, for_all))))::int AS n,
-           hour_count, day_count, month_count
-      FROM free
-), usage AS (
-    UPDATE providers_providerusage u
-       SET reserved = u.reserved + g.n, hour_start = %(hour)s, hour_count = g.hour_count,
-           day_start = %(day)s, day_count = g.day_count,
-           month_start = %(month)s, month_count = g.month_count
-      FROM granted g WHERE u.provider_id = %(provider)s AND g.n > 0
-), held AS (
-    INSERT INTO providers_reservation (provider_id, lease_id, count)
-    SELECT %(provider)s, %(lease)s, n FROM granted WHERE n > 0
-    ON CONFLICT (provider_id, lease_id)
-    DO UPDATE SET count = providers_reservation.count + EXCLUDED.count
-)
-SELECT n FROM granted
-"""
-
-_ENSURE = """
-INSERT INTO providers_providerusage
-    (provider_id, hour_start, hour_count, day_start, day_count, month_start, month_count,
-     total_count, reserved)
-SELECT id, %(hour)s, 0, %(day)s, 0, %(month)s, 0, 0, 0
-  FROM providers_provider WHERE id = %(provider)s
-ON CONFLICT DO NOTHING
-"""
-
-_HELD = """
-WITH held AS (
-    UPDATE providers_reservation SET count = count - %(settled)s
-     WHERE provider_id = %(provider)s AND lease_id = %(lease)s AND count >= %(settled)s
-    RETURNING 1
-)"""
-_USE = """
-UPDATE providers_providerusage
-   SET reserved = reserved - CASE WHEN EXISTS (SELECT 1 FROM held) THEN %(settled)s ELSE 0 END,
-       hour_count = %(sent)s + CASE WHEN hour_start = %(hour)s THEN hour_count ELSE 0 END,
-       hour_start = %(hour)s,
-       day_count = %(sent)s + CASE WHEN day_start = %(day)s THEN day_count ELSE 0 END,
-       day_start = %(day)s,
-       month_count = %(sent)s + CASE WHEN month_start = %(month)s THEN month_count ELSE 0 END,
-       month_start = %(month)s,
-       total_count = total_count + %(sent)s,
-       last_sent_at = CASE WHEN %(sent)s > 0 THEN %(now)s ELSE last_sent_at END
- WHERE provider_id = %(provider)s
-"""
-_SETTLE = _HELD + _USE
-# The figures' row comes after the usage row, everywhere: two recorders cannot deadlock.
-_SETTLE_AND_ADD = f"{_HELD}, account AS ({_USE} RETURNING provider_id AS id) {ADD}"
-
-_ABANDON = """
-WITH gone AS (
-    DELETE FROM providers_reservation WHERE lease_id = ANY(%(leases)s) RETURNING provider_id, count
-), lost AS (
-    SELECT provider_id, sum(count)::int AS n FROM gone GROUP BY provider_id
-)
-UPDATE providers_providerusage u
-   SET reserved = u.reserved - lost.n, hour_count = u.hour_count + lost.n,
-       day_count = u.day_count + lost.n, month_count = u.month_count + lost.n,
-       total_count = u.total_count + lost.n
-  FROM lost WHERE u.provider_id = lost.provider_id
-"""
-
-_RELEASE = """
-WITH gone AS (
-    DELETE FROM providers_reservation WHERE lease_id = %(lease)s RETURNING provider_id, count
-)
-UPDATE providers_providerusage u SET reserved = u.reserved - gone.count
-  FROM gone WHERE u.provider_id = gone.provider_id
-"""
-
-
 def reserve(
     *,
     provider_id: UUID,
@@ -183,9 +95,10 @@ def reserve(
 ) -> int:
     """Reserve up to `wanted` mails for the lease; return how many were granted (0 … wanted).
 
-    `urgent` of them are of priority 1. They are granted first, and may use what is kept for them.
+    A mail is a recipient. `urgent` of them are of messages of priority 1. They are granted first,
+    and may use what is kept for them.
     """
-    parameters: Mapping[str, UUID | int | datetime | date] = {
+    parameters: dict[str, UUID | int | datetime | date] = {
         "provider": provider_id,
         "lease": lease_id,
         "wanted": wanted,
@@ -193,12 +106,12 @@ def reserve(
         **_frame(now, time_zone),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_RESERVE, parameters)
+        cursor.execute(RESERVE, parameters)
         row = cursor.fetchone()
         if row is None:
             # First mail of this account; the row may appear beside us, hence the conflict clause.
-            cursor.execute(_ENSURE, parameters)
-            cursor.execute(_RESERVE, parameters)
+            cursor.execute(ENSURE, parameters)
+            cursor.execute(RESERVE, parameters)
             row = cursor.fetchone()
     return int(row[0]) if row else 0
 
@@ -210,7 +123,22 @@ def _frame(now: datetime, time_zone: str) -> dict[str, datetime | date]:
         "day": frame.day_start,
         "month": frame.month_start,
         "today": frame.today,
+        "now": now,
+        "latest": now + _APART,
     }
+
+
+def mails_of(result: SendResult, recipients: int) -> int:
+    """Return how many mails of an attempt to so many recipients count as used and are billed.
+
+    Those that the account took, or may have taken.
+    """
+    if result.outcome is Outcome.UNKNOWN:
+        return recipients
+    if result.outcome is not Outcome.ACCEPTED:
+        return 0
+    refused = (Outcome.NOT_ACCEPTED, Outcome.REJECTED)
+    return max(0, recipients - sum(each.outcome in refused for each in result.recipients))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +159,13 @@ class SettlementBook:
     def __init__(self) -> None:
         self._held: dict[UUID, Settlement] = {}
 
-    def note(self, provider: Provider, *, sent: int) -> None:
-        """Note one mail that needs its reservation no longer: `sent` is 1 if it may have gone."""
+    def note(self, provider: Provider, *, mails: int, sent: int) -> None:
+        """Note mails that need their reservation no longer; `sent` of them may have gone."""
         held = self._held.get(provider.pk)
         self._held[provider.pk] = Settlement(
             provider.pk,
             provider.time_zone,
-            (held.settled if held else 0) + int(provider.has_limits),
+            (held.settled if held else 0) + (mails if provider.has_limits else 0),
             (held.sent if held else 0) + sent,
         )
 
@@ -247,29 +175,46 @@ class SettlementBook:
         return list(held.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where settled mails stand in their account's month: those after the first `before`."""
+
+    before: int
+    #: The local date on which they count, which lies in that month.
+    day: date
+    pricing: Pricing
+
+
 def settle(
     *,
     lease_id: UUID,
     settlements: Iterable[Settlement],
     now: datetime,
     tallies: Mapping[UUID, Tally] | None = None,
-) -> None:
+) -> dict[UUID, Place]:
     """Turn reservations into use, or give them back, within the caller's transaction.
 
     `tallies` of the same accounts, and of others, are added to their figures on the way. Accounts
-    are taken in the order of their ids so that two recorders cannot deadlock.
+    are taken in the order of their ids so that two recorders cannot deadlock. Returns the places
+    of what was sent, by account; one that is gone has none.
     """
     by_id = {item.provider_id: item for item in settlements}
     tallies = tallies or {}
+    places = {}
     for provider_id in sorted(by_id.keys() | tallies.keys()):
         item, tally = by_id.get(provider_id), tallies.get(provider_id)
         if item is not None:
-            _settle_one(item, tally, lease_id, now)
+            place = _settle_one(item, tally, lease_id, now)
+            if place is not None:
+                places[provider_id] = place
         elif tally is not None:
             add(provider_id, tally, now)
+    return places
 
 
-def _settle_one(item: Settlement, tally: Tally | None, lease_id: UUID, now: datetime) -> None:
+def _settle_one(
+    item: Settlement, tally: Tally | None, lease_id: UUID, now: datetime
+) -> Place | None:
     parameters: dict[str, UUID | int | str | datetime | date] = {
         "provider": item.provider_id,
         "lease": lease_id,
@@ -278,27 +223,44 @@ def _settle_one(item: Settlement, tally: Tally | None, lease_id: UUID, now: date
         "now": now,
         **_frame(now, item.time_zone),
     }
-    statement = _SETTLE
+    statement = SETTLE
     if tally is not None:
-        statement = _SETTLE_AND_ADD
+        statement = SETTLE_AND_ADD
         parameters |= parameters_of(tally, now)
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        if cursor.rowcount == 0:
-            cursor.execute(_ENSURE, parameters)
+        row = cursor.fetchone()
+        if row is None:
+            cursor.execute(ENSURE, parameters)
             cursor.execute(statement, parameters)
+            row = cursor.fetchone()
+    if row is None:
+        return None
+    month_count, month_start, *prices = row
+    # Counted in a month that began after `now`, it costs what it costs there.
+    moment = max(now, month_start).astimezone(ZoneInfo(item.time_zone))
+    return Place(month_count - item.sent, moment.date(), _pricing(*prices))
+
+
+@lru_cache(maxsize=1_000)
+def _pricing(price_per_thousand: Decimal, free_per_month: int, tiers: str) -> Pricing:
+    return Pricing(price_per_thousand, free_per_month, read_tiers(orjson.loads(tiers)))
 
 
 def abandon(lease_ids: Collection[UUID]) -> None:
-    """Book as used what dead leases had reserved: it cannot be proved unsent."""
+    """Book as used what dead leases had reserved: it cannot be proved unsent.
+
+    It takes places of the month like mail that was sent, but no cost is booked: whose mail it was,
+    and whether it ever went, is not known.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_ABANDON, {"leases": list(lease_ids)})
+        cursor.execute(ABANDON, {"leases": list(lease_ids)})
 
 
 def release(lease_id: UUID) -> None:
     """Give back all that a lease still holds; only for a worker that knows it sends no more."""
     with connection.cursor() as cursor:
-        cursor.execute(_RELEASE, {"lease": lease_id})
+        cursor.execute(RELEASE, {"lease": lease_id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +306,19 @@ def _bounds(provider: Provider, usage: ProviderUsage | None, frame: Windows) -> 
             free = window.limit - window.used
             bounds.append(_Bound(free, free - kept, window.end))
     return bounds
+
+
+def recipient_limits(provider: Provider) -> tuple[int, int] | None:
+    """Return how many recipients a message may have: of priority 1, and any other.
+
+    With more it would never get its quota, however long it waits. A warm-up plan passes, so it
+    does not count. None without limits.
+    """
+    limits = (provider.hourly_limit, provider.daily_limit, provider.monthly_limit)
+    least = min((limit for limit in limits if limit is not None), default=None)
+    if least is None:
+        return None
+    return max(1, least), max(1, least - least * provider.priority_reserve // 100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ def _number_faults(rule: RoutingRule) -> list[Fault]:
 
 def _condition_faults(rule: RoutingRule) -> list[Fault]:
     rule.email_types, faults = _read_texts(
-        rule.email_types, "email_types", _is_email_type, "No name of an email type."
+        rule.email_types, "email_types", is_email_type, "No name of an email type."
     )
     rule.tags, found = _read_texts(
         rule.tags, "tags", _is_tag, f"A tag has 1 to {_MAX_TAG_CHARS} printable characters."
@@ -179,7 +179,8 @@ def _condition_faults(rule: RoutingRule) -> list[Fault]:
     return [*faults, *found, *_key_faults(rule)]
 
 
-def _is_email_type(value: str) -> bool:
+def is_email_type(value: str) -> bool:
+    """Tell whether a text can be the name of an email type."""
     return bool(_EMAIL_TYPE.match(value))
 
 

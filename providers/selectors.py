@@ -12,7 +12,7 @@ from providers.figures import Tally, recent
 from providers.health import not_closed
 from providers.models import Provider, RoutingRule
 from providers.ports import AccountConfig
-from providers.quotas import left, usage_of, windows
+from providers.quotas import left, recipient_limits, usage_of, windows
 from providers.routing import (
     NEUTRAL_P50_MS,
     NEUTRAL_P95_MS,
@@ -25,6 +25,7 @@ from providers.routing import (
     Target,
     success_rate,
 )
+from providers.throttles import NO_THROTTLES, throttles_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,11 +46,13 @@ def take_snapshot(now: datetime) -> Snapshot:
     usage = usage_of(providers)
     breakers = not_closed()
     tallies = recent({provider.pk for provider in providers})
+    throttles = throttles_of([provider.pk for provider in providers])
     states = []
     for provider in providers:
         quota = left(provider, usage.get(provider.pk), now)
         breaker = breakers.get(provider.pk)
         tally = tallies.get(provider.pk, _NOTHING_YET)
+        throttle = throttles.get(provider.pk, NO_THROTTLES)
         states.append(
             ProviderState(
                 provider_id=provider.pk,
@@ -61,6 +64,7 @@ def take_snapshot(now: datetime) -> Snapshot:
                 remaining=quota.remaining,
                 resets_at=quota.resets_at,
                 kept_for_urgent=quota.kept_for_urgent,
+                recipient_limits=recipient_limits(provider),
                 from_domains=frozenset(provider.from_domains),
                 max_message_bytes=provider.max_message_bytes,
                 takes_attachments=provider.takes_attachments,
@@ -69,6 +73,8 @@ def take_snapshot(now: datetime) -> Snapshot:
                 success_rate=success_rate(tally.accepted, tally.tried),
                 latency_p50_ms=_known(tally.p50_ms, NEUTRAL_P50_MS),
                 latency_p95_ms=_known(tally.p95_ms, NEUTRAL_P95_MS),
+                throttled=throttle.closed,
+                paces=throttle.paces,
             )
         )
     return Snapshot(now, states, _active_rules())

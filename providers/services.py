@@ -19,6 +19,10 @@ from providers.errors import ProviderInUseError
 from providers.health import close_breaker
 from providers.models import (
     MAX_PRIORITY_RESERVE,
+    Budget,
+    CostDay,
+    DomainLimit,
+    DomainSlowdown,
     InboxMail,
     Provider,
     ProviderHealth,
@@ -51,6 +55,7 @@ MAX_NAME_CHARS = 100
 #: Domains that one account or condition may list.
 MAX_DOMAINS = 200
 MAX_FEE = Decimal(10_000_000)
+MAX_RETRY_SECONDS = 7 * 86_400
 #: What the columns hold.
 _MAX_SMALL, _MAX_INTEGER = 32_767, 2_147_483_647
 
@@ -75,6 +80,8 @@ class ProviderFields(TypedDict, total=False):
     #: See `pricing.read_tiers`.
     price_tiers: Sequence[Mapping[str, Any]]
     monthly_fee: Decimal
+    retry_first_seconds: int | None
+    retry_max_seconds: int | None
     monthly_limit: int | None
     #: Percent of every limit.
     priority_reserve: int
@@ -90,6 +97,8 @@ class ProviderChanges(ProviderFields, total=False):
     name: str
     #: Replaces all settings.
     settings: Mapping[str, Any]
+    #: Changes single settings: a value replaces, None removes, an absent one stays.
+    settings_patch: Mapping[str, Any]
     #: Merged into what is kept: a value replaces, None removes, an absent one stays.
     secrets: Mapping[str, str | None]
 
@@ -125,6 +134,9 @@ def update_provider(provider_id: UUID, **changes: Unpack[ProviderChanges]) -> Pr
         given = changes.pop("secrets", {})
         merged = {**(provider.secrets or {}), **given}
         settings = changes.pop("settings", None)
+        if (patch := changes.pop("settings_patch", None)) is not None:
+            merged_settings = {**provider.settings, **patch}
+            settings = {key: value for key, value in merged_settings.items() if value is not None}
         if settings is not None:
             if faults := moved_secret_faults(provider, settings, given):
                 raise InvalidInputError.for_fields(faults)
@@ -144,30 +156,22 @@ def delete_provider(provider_id: UUID) -> None:
         provider = Provider.objects.select_for_update().filter(pk=provider_id).first()
         if provider is None:
             raise NotFoundError("There is no such provider.")
-        for check in (_use_by_rules, *in_use_checks):
+        for check in (_use_by_rules, _use_by_budgets, *in_use_checks, _use_by_ledger):
             if use := check(provider_id):
                 raise ProviderInUseError(f"{provider.name} cannot be deleted: {use}")
-        for model in (InboxMail, Reservation, ProviderUsage, ProviderHealth, ProviderMinute):
+        for model in (
+            InboxMail,
+            Reservation,
+            ProviderUsage,
+            ProviderHealth,
+            ProviderMinute,
+            DomainLimit,
+            DomainSlowdown,
+        ):
             model.objects.filter(provider_id=provider_id).delete()
         # Not `delete()`: that reads every table that may refer to it from end to end.
         Provider.objects.filter(pk=provider_id)._raw_delete(connection.alias)  # noqa: SLF001 - its own checks were made above
         transaction.on_commit(forget_snapshot)
-
-
-def rotate_secrets() -> int:
-    """Encrypt all credentials under the newest key; return how many accounts have some.
-
-    One short transaction per account, so it can run beside everything else, twice, or be killed.
-    Raises `DecryptionError` for credentials that no configured key can read.
-    """
-    count = 0
-    for provider_id in Provider.objects.filter(secrets__isnull=False).values_list("pk", flat=True):
-        with transaction.atomic():
-            found = Provider.objects.select_for_update().filter(pk=provider_id)
-            for provider in found:
-                provider.save(update_fields=["secrets"])
-                count += 1
-    return count
 
 
 def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
@@ -287,9 +291,20 @@ def _owner_faults(provider: Provider) -> list[Fault]:
     return [("owner", "in_use", f"The routing rule “{target.rule.name}” names this account.")]
 
 
+def _use_by_budgets(provider_id: UUID) -> str | None:
+    budget = Budget.objects.filter(provider_id=provider_id).first()
+    return f"the budget “{budget.name}” is for it." if budget else None
+
+
 def _use_by_rules(provider_id: UUID) -> str | None:
     target = RoutingTarget.objects.filter(provider_id=provider_id).select_related("rule").first()
     return f"the routing rule “{target.rule.name}” names it." if target else None
+
+
+def _use_by_ledger(provider_id: UUID) -> str | None:
+    # The history of its mail may be gone by now, what it cost stays.
+    has_costs = CostDay.objects.filter(provider_id=provider_id).exists()
+    return "it has carried mail, as the costs tell. Switch it off instead." if has_costs else None
 
 
 def _warm_up_faults(provider: Provider) -> list[Fault]:
@@ -327,6 +342,8 @@ def _number_faults(provider: Provider) -> list[Fault]:
         ("price_per_thousand", provider.price_per_thousand, 0, MAX_PRICE),
         ("free_per_month", provider.free_per_month, 0, MAX_MAILS),
         ("monthly_fee", provider.monthly_fee, 0, MAX_FEE),
+        ("retry_first_seconds", provider.retry_first_seconds, 1, MAX_RETRY_SECONDS),
+        ("retry_max_seconds", provider.retry_max_seconds, 1, MAX_RETRY_SECONDS),
     )
     return [
         (field, "out_of_range", f"Must be from {least} to {most:,}.")

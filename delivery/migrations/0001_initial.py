@@ -210,6 +210,7 @@ class Migration(migrations.Migration):
                 ('recipients', models.JSONField(null=True)),
                 ('dialogue', models.TextField(blank=True)),
                 ('worker', models.CharField(blank=True, max_length=80)),
+                ('cost_nanos', models.BigIntegerField(default=0)),
                 ('provider', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='providers.provider')),
                 ('message', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='attempts', to='delivery.message')),
             ],

@@ -44,11 +44,11 @@ logger = logging.getLogger(__name__)
 _GROWTH = 32
 #: A slot is a page: its mail is noted without touching another one's.
 SLOT_BYTES = 4096
-_MAGIC = b"mailservice wire journal 1\n"
+_MAGIC = b"mailservice wire journal 2\n"
 _FILE_HEAD = struct.Struct("<32s16s16s")
 #: Stage, number of the attempt, length of the result, duration (ms), start (seconds since 1970),
-#: message, provider, decision.
-_HEAD = struct.Struct("<BHHId16s16s16s")
+#: message, provider, decision, recipients of the attempt.
+_HEAD = struct.Struct("<BHHId16s16s16sI")
 _MOST = SLOT_BYTES - _HEAD.size
 _NOBODY = UUID(int=0)
 _BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
@@ -79,6 +79,8 @@ class Note:
     decision_id: UUID
     number: int
     started_at: datetime
+    #: How many recipients the attempt is for: others may have been served or suppressed.
+    recipients: int = 1
     duration_ms: int = 0
     #: Present exactly if the stage is `ENDED`.
     result: SendResult | None = None
@@ -161,7 +163,13 @@ class WireJournal:
             os.close(descriptor)
 
     def hold(
-        self, message_id: UUID, *, provider_id: UUID | None, decision_id: UUID, number: int
+        self,
+        message_id: UUID,
+        *,
+        provider_id: UUID | None,
+        decision_id: UUID,
+        number: int,
+        recipients: int = 1,
     ) -> Entry:
         """Note a mail that is handed to a sender thread; again if another account is to try."""
         offset = self._places.get(message_id)
@@ -172,7 +180,7 @@ class WireJournal:
         self.pages[offset] = Stage.FREE
         _HEAD.pack_into(
             self.pages, offset, Stage.FREE, number, 0, 0, 0.0,
-            message_id.bytes, (provider_id or _NOBODY).bytes, decision_id.bytes,
+            message_id.bytes, (provider_id or _NOBODY).bytes, decision_id.bytes, recipients,
         )  # fmt: skip
         self.pages[offset] = Stage.HELD
         with self._lock:
@@ -312,9 +320,9 @@ def _read(path: Path, descriptor: int) -> Abandoned | None:
 
 
 def _note(data: bytes, offset: int) -> tuple[UUID, Note]:
-    stage, number, length, duration_ms, started, message, provider, decision = _HEAD.unpack_from(
-        data, offset
-    )
+    (
+        stage, number, length, duration_ms, started, message, provider, decision, recipients,
+    ) = _HEAD.unpack_from(data, offset)  # fmt: skip
     start = offset + _HEAD.size
     return UUID(bytes=message), Note(
         stage=Stage(stage),
@@ -322,6 +330,7 @@ def _note(data: bytes, offset: int) -> tuple[UUID, Note]:
         decision_id=UUID(bytes=decision),
         number=number,
         started_at=datetime.fromtimestamp(started, UTC),
+        recipients=recipients,
         duration_ms=duration_ms if stage == Stage.ENDED else 0,
         result=_unpacked(data[start : start + length]) if stage == Stage.ENDED else None,
     )

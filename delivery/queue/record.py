@@ -1,7 +1,9 @@
 """Writing down what became of many messages at once.
 
 Everything about a batch of results goes into one short transaction: message rows (guarded by the
-lease), attempts, events, quota, the accounts' figures, and the turn of their sequences.
+lease), events, quota and the accounts' figures, what it cost, attempts, and the turn of their
+sequences. The accounts' usage rows, which all workers want, are locked as late as can be: an
+attempt's cost follows from its place in the month, which the settled quota tells.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
+from delivery.models import Attempt
 from delivery.queue.sequences import lock_sequences, move_sequences_on
 from delivery.states import UNFINISHED, EventKind, Status
 from delivery.tables import ATTEMPT, ATTEMPT_ROWS, EVENT, EVENT_ROWS
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import RecordSet, to_json
 from providers.figures import TallyBook
+from providers.ledger import Carried, book
 from providers.quotas import Settlement, settle
 
 if TYPE_CHECKING:
@@ -71,6 +75,8 @@ class Tried:
     started_at: datetime
     duration_ms: int
     result: SendResult
+    #: What counts as used and is billed: see `quotas.mails_of`. Test mode costs nothing anyway.
+    mails: int
     #: The explanation itself, to be stored if it is not yet.
     decision: Decision | None = None
     #: Fixed before it is written, so that writing it twice is writing it once.
@@ -112,41 +118,52 @@ class Recorder:
         ended: Sequence[Ended],
         settlements: Iterable[Settlement],
         now: datetime,
+        is_repeat: bool = False,
     ) -> None:
         """Write a batch, all or nothing.
 
-        Repeating it after an error is safe: where the commit had gone through and only its
-        confirmation was lost, the attempts are found and nothing is counted twice.
+        Repeating it after an error (`is_repeat`) is safe: where the commit had gone through and
+        only its confirmation was lost, the attempts are found and nothing is counted twice. What
+        only gives reservations back is not repeated: they end with the lease.
         Raises `LeaseLostError` if a message is not held under the lease any more; nothing is
         written then.
         """
+        if is_repeat and not ended:
+            return
+        try:
+            self._write(lease_id, ended, settlements, now)
+        except LeaseLostError:
+            # Only the commit that goes unconfirmed ends the lease's hold and leaves our attempts.
+            if not (is_repeat and _are_written(ended)):
+                raise
+
+    def _write(
+        self,
+        lease_id: UUID,
+        ended: Sequence[Ended],
+        settlements: Iterable[Settlement],
+        now: datetime,
+    ) -> None:
         sequences = {
             (item.message.owner_id, item.message.sequence_key)
             for item in ended
             if item.message.sequence_key and item.step.status not in UNFINISHED
         }
-        attempts = [
-            _attempt_row(item.message, tried, self._worker)
-            for item in ended
-            for tried in item.attempts
-        ]
-        decisions = {
-            tried.decision_id: tried.decision
-            for item in ended
-            for tried in item.attempts
-            if tried.decision is not None
-        }
-        tallies = _tallies(ended)
+        made = [(item.message, tried) for item in ended for tried in item.attempts]
+        decisions = {tried.decision_id: tried.decision for _, tried in made if tried.decision}
         fresh = {key: decisions[key] for key in decisions.keys() - self._stored_decisions}
+        carried = [_carried(message, tried) for message, tried in made]
+        attempts = [_attempt_row(message, tried, self._worker) for message, tried in made]
+        tallies = _tallies(ended)
         with transaction.atomic():
             lock_sequences(sequences)
-            written = ATTEMPT_ROWS.insert(ATTEMPT, attempts, suffix="ON CONFLICT (id) DO NOTHING")
-            if attempts and not written:
-                return
             self._apply(lease_id, ended, now)
             EVENT_ROWS.insert(EVENT, [_event_row(item, now) for item in ended if item.event])
             _store_decisions(fresh, now)
-            settle(lease_id=lease_id, settlements=settlements, now=now, tallies=tallies)
+            places = settle(lease_id=lease_id, settlements=settlements, now=now, tallies=tallies)
+            for row, nanos in zip(attempts, book(carried, places), strict=True):
+                row["cost_nanos"] = nanos
+            ATTEMPT_ROWS.insert(ATTEMPT, attempts)
             move_sequences_on(sequences, now=now)
         if len(self._stored_decisions) > MAX_REMEMBERED:
             self._stored_decisions.clear()
@@ -160,6 +177,19 @@ class Recorder:
             cursor.execute(_APPLY, [rows, lease_id])
             if cursor.rowcount != len(ended):
                 raise LeaseLostError
+
+
+def _are_written(ended: Iterable[Ended]) -> bool:
+    """Tell whether the batch stands in the database: by any of its attempts."""
+    attempt_id = next((tried.id for item in ended for tried in item.attempts), None)
+    return attempt_id is not None and Attempt.objects.filter(pk=attempt_id).exists()
+
+
+def _carried(message: Claimed, tried: Tried) -> Carried:
+    mails = 0 if message.is_test else tried.mails
+    return Carried(
+        tried.provider_id, message.owner_id, message.api_key_id, message.email_type, mails
+    )
 
 
 def _tallies(ended: Iterable[Ended]) -> dict[UUID, Tally]:

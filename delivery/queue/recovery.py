@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from delivery.dispatch import wake_on_commit
 from delivery.email_types import email_types
 from delivery.models import Lease
+from delivery.queue.calls import WORKER_DIED
 from delivery.queue.claims import Claimed, give_back, held_under
 from delivery.queue.journal import Note, Stage, abandoned, journal_folder, journal_of
 from delivery.queue.outcomes import Step, after_attempt
@@ -27,16 +28,18 @@ from delivery.tables import write_events
 from mailservice.core.sql import advisory_key, database_now, try_lock_for_transaction
 from providers import quotas
 from providers.ports import Outcome, Reason, Reply, SendResult
+from providers.quotas import mails_of
 from providers.selectors import accounts_by_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
     from uuid import UUID
 
     from django.db.models import QuerySet
 
     from delivery.queue.journal import Abandoned
+    from providers.models import Provider
     from providers.quotas import Settlement
 
 logger = logging.getLogger(__name__)
@@ -85,20 +88,22 @@ def _recover(journal: Abandoned, leases: QuerySet[Lease]) -> int:
             return 0
         held = held_under(lease.pk)
         known = [(message, journal.notes.get(message.id)) for message in held]
-        ended = [
-            _ended(message, note, now)
+        tried = [
+            (message, note)
             for message, note in known
             if note is not None and note.stage >= Stage.HANDED_OVER
         ]
+        providers = accounts_by_id({note.provider_id for _, note in tried if note.provider_id})
+        ended = [_ended(message, note, providers, now) for message, note in tried]
         Recorder(worker=lease.worker).record(
-            lease_id=lease.pk, ended=ended, settlements=_settlements(known), now=now
+            lease_id=lease.pk, ended=ended, settlements=_settlements(tried, providers), now=now
         )
         give_back(
             lease_id=lease.pk,
             ids=[m.id for m, note in known if note is not None and note.stage is Stage.HELD],
         )
         # What it was working on counts as tried, so that a mail that kills its workers ends.
-        _requeue([lease.pk], "Its worker died before it was sent.", now)
+        _requeue([lease.pk], WORKER_DIED, now)
         quotas.release(lease.pk)
         lease.delete()
         wake_on_commit({Lane(message.lane) for message in held})
@@ -110,12 +115,18 @@ def _recover(journal: Abandoned, leases: QuerySet[Lease]) -> int:
     return len(held)
 
 
-def _ended(message: Claimed, note: Note, now: datetime) -> Ended:
+def _ended(
+    message: Claimed, note: Note, providers: Mapping[UUID, Provider], now: datetime
+) -> Ended:
     result = _result(note)
+    policy = email_types()[message.email_type].retry_policy
+    provider = providers.get(note.provider_id) if note.provider_id else None
+    if provider is not None:
+        policy = policy.at(provider.retry_first_seconds, provider.retry_max_seconds)
     step = after_attempt(
         message,
         result,
-        policy=email_types()[message.email_type].retry_policy,
+        policy=policy,
         now=now,
         jitter=random.random(),  # noqa: S311 - spreads retries, protects nothing
     )
@@ -129,6 +140,7 @@ def _ended(message: Claimed, note: Note, now: datetime) -> Ended:
         started_at=note.started_at,
         duration_ms=note.duration_ms,
         result=result,
+        mails=mails_of(result, note.recipients),
     )
     return Ended(message, step, (tried,))
 
@@ -140,21 +152,16 @@ def _result(note: Note) -> SendResult:
     return SendResult(Outcome.UNKNOWN, Reason.LOST_AFTER_DATA, reply=reply)
 
 
-def _settlements(known: Iterable[tuple[Claimed, Note | None]]) -> list[Settlement]:
+def _settlements(
+    tried: Iterable[tuple[Claimed, Note]], providers: Mapping[UUID, Provider]
+) -> list[Settlement]:
     """Return what counts as used; what is left of the reservations is released as a whole."""
-    notes = [
-        note
-        for message, note in known
-        if note is not None and note.stage >= Stage.HANDED_OVER and not message.is_test
-    ]
-    ids = {note.provider_id for note in notes if note.provider_id is not None}
-    providers = accounts_by_id(ids)
     book = quotas.SettlementBook()
-    for note in notes:
+    for message, note in tried:
         provider = providers.get(note.provider_id) if note.provider_id else None
-        if provider is not None:
-            may_have_sent = _result(note).outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
-            book.note(provider, sent=int(may_have_sent))
+        if provider is not None and not message.is_test:
+            sent = mails_of(_result(note), note.recipients)
+            book.note(provider, mails=note.recipients, sent=sent)
     return book.take()
 
 

@@ -14,6 +14,7 @@ from providers.models.rules import (
     RoutingRuleQuerySet,
     RoutingTarget,
 )
+from providers.models.throttles import DomainLimit, DomainSlowdown, DomainSlowdownQuerySet
 from providers.models.usage import (
     BreakerState,
     ProviderHealth,
@@ -28,6 +29,9 @@ __all__ = [
     "BreakerState",
     "Budget",
     "CostDay",
+    "DomainLimit",
+    "DomainSlowdown",
+    "DomainSlowdownQuerySet",
     "InboxMail",
     "Provider",
     "ProviderHealth",

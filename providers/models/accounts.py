@@ -76,17 +76,18 @@ class Provider(models.Model):
         default=100, help_text="Lower is tried first among the accounts that may take a mail."
     )
     hourly_limit = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Mails per clock hour; empty for no limit."
+        null=True, blank=True, help_text="Mails (recipients) per clock hour; empty for no limit."
     )
     daily_limit = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Mails per day in the account's time zone; empty for no limit.",
+        help_text="Mails (recipients) per day in the account's time zone; empty for no limit.",
     )
     monthly_limit = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Mails per calendar month in the account's time zone; empty for no limit.",
+        help_text="Mails (recipients) per calendar month in the account's time zone; empty for no "
+        "limit.",
     )
     priority_reserve = models.PositiveSmallIntegerField(
         "kept for priority 1",
@@ -98,17 +99,17 @@ class Provider(models.Model):
         "warm-up plan",
         null=True,
         blank=True,
-        help_text="Mails per day while the account is new, such as "
+        help_text="Mails (recipients) per day while the account is new, such as "
         '{"starts_on": "2026-03-01", "daily": [50, 100, 200]}; empty for none.',
     )
     rate_per_second = models.FloatField(
         null=True,
         blank=True,
-        help_text="Mails per second over all workers, such as 14 or 0.5; empty for no limit.",
+        help_text="Messages per second over all workers, such as 14 or 0.5; empty for no limit.",
     )
     time_zone = models.CharField(max_length=64, default="UTC", help_text="In which its days begin.")
     max_connections = models.PositiveSmallIntegerField(
-        default=10, validators=[MinValueValidator(1)], help_text="Open at once, per worker process."
+        default=10, validators=[MinValueValidator(1)], help_text="Open at once, over all workers."
     )
     max_messages_per_connection = models.PositiveIntegerField(
         default=0, help_text="A connection is renewed after so many mails; 0 for no cap."
@@ -149,6 +150,19 @@ class Provider(models.Model):
         decimal_places=2,
         default=0,
         help_text="Paid whether mail is sent or not.",
+    )
+    retry_first_seconds = models.PositiveIntegerField(
+        "first wait",
+        null=True,
+        blank=True,
+        help_text="Seconds before a mail it put off is tried again, doubling with each attempt; "
+        "empty for what the email type says.",
+    )
+    retry_max_seconds = models.PositiveIntegerField(
+        "longest wait",
+        null=True,
+        blank=True,
+        help_text="In seconds; empty for what the email type says.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

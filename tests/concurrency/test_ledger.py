@@ -12,7 +12,7 @@ from accounts.models import User
 from bench.sink import Sink
 from delivery.models import Attempt, Message
 from mailservice.core.ids import uuid7
-from providers.models import ProviderUsage, Reservation
+from providers.models import CostDay, ProviderUsage, Reservation
 from tests.support.ledger import Arrival, Expected, SinkLog, check
 from tests.support.mail import drain, force_status, queue, smtp_account
 from tests.support.workers import database_url
@@ -35,7 +35,7 @@ class Scene:
 def scene(transactional_db: None) -> Scene:
     user = User.objects.create_user("owner@example.com")
     with Sink() as sink:
-        smtp_account(sink.port, hourly_limit=100)
+        smtp_account(sink.port, hourly_limit=100, price_per_thousand=1)
         began = timezone.now()
         ids = [queue(user, to=f"u{n}@example.net", sequence_key="k").pk for n in range(3)]
         drain()
@@ -123,3 +123,12 @@ def test_a_line_without_recipients_is_read(scene: Scene, tmp_path) -> None:
         Arrival("<a@b>", 12.5),
         Arrival("<c@d>", 13.5, ("x@y", "z@y")),
     ]
+
+
+def test_a_cost_that_is_missing_is_noticed(scene: Scene) -> None:
+    CostDay.objects.update(mails=2)
+    with pytest.raises(AssertionError, match="the ledger differs"):
+        scene.check()
+    CostDay.objects.update(mails=3, nanos=2)
+    with pytest.raises(AssertionError, match="the cost differs"):
+        scene.check()

@@ -13,7 +13,16 @@ from mailservice.core.ids import uuid7
 from providers import quotas, warm_up
 from providers.admin.figures import month_quota_of, quotas_of
 from providers.models import Provider, ProviderUsage, Reservation
-from providers.quotas import QuotaLeft, Settlement, Windows, windows
+from providers.ports import Outcome, RecipientResult, SendResult
+from providers.quotas import (
+    Place,
+    QuotaLeft,
+    Settlement,
+    SettlementBook,
+    Windows,
+    mails_of,
+    windows,
+)
 
 NOW = datetime(2026, 11, 21, 12, 34, 56, 789, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -588,3 +597,51 @@ def test_the_console_shows_hour_day_with_its_plan_and_month() -> None:
         (4, 4, "is-full"),
     ]
     assert month.resets_at == utc(2026, 12, 1)
+
+
+REFUSED = RecipientResult("a@example.net", Outcome.REJECTED)
+DEFERRED = RecipientResult("b@example.net", Outcome.NOT_ACCEPTED)
+IN_DOUBT = RecipientResult("c@example.net", Outcome.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("result", "count"),
+    [
+        (SendResult(Outcome.ACCEPTED), 5),
+        (SendResult(Outcome.ACCEPTED, recipients=(REFUSED, DEFERRED)), 3),
+        # It may have been taken for this one.
+        (SendResult(Outcome.ACCEPTED, recipients=(REFUSED, IN_DOUBT)), 4),
+        (SendResult(Outcome.UNKNOWN), 5),
+        (SendResult(Outcome.UNKNOWN, recipients=(REFUSED,)), 5),
+        (SendResult(Outcome.NOT_ACCEPTED), 0),
+        (SendResult(Outcome.REJECTED, recipients=(REFUSED, DEFERRED)), 0),
+    ],
+)
+def test_what_was_taken_or_may_have_been_counts(result: SendResult, count: int) -> None:
+    assert mails_of(result, 5) == count
+
+
+def test_the_book_adds_up_per_account_and_begins_anew() -> None:
+    limited, free = Provider(hourly_limit=9, time_zone="Asia/Tokyo"), Provider()
+    book = SettlementBook()
+    for mails, sent in [(3, 2), (4, 0)]:
+        book.note(limited, mails=mails, sent=sent)
+        book.note(free, mails=mails, sent=sent)
+    assert book.take() == [
+        Settlement(limited.pk, "Asia/Tokyo", 7, 2),
+        # Nothing was reserved there.
+        Settlement(free.pk, "UTC", 0, 2),
+    ]
+    assert book.take() == []
+
+
+@pytest.mark.django_db
+def test_settling_tells_the_places_in_the_month_and_the_prices() -> None:
+    provider = account(time_zone="Asia/Tokyo", price_per_thousand=2, free_per_month=3)
+    gone = uuid7()
+    items = [Settlement(provider.pk, "Asia/Tokyo", 0, 4), Settlement(gone, "UTC", 0, 1)]
+    now = utc(2026, 11, 21, 15)
+    for before in (0, 4):
+        places = quotas.settle(lease_id=LEASE, settlements=items, now=now)
+        provider.refresh_from_db()
+        assert places == {provider.pk: Place(before, date(2026, 11, 22), provider.pricing)}

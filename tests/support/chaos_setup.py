@@ -29,7 +29,7 @@ def main(arguments: dict[str, int]) -> None:
     user = User.objects.create_user("shop@example.com")
     key = create_api_key(user=user, name="chaos")
     limits = {"hourly_limit": 100_000_000, "daily_limit": 100_000_000}
-    smtp_account(arguments["port"], name="sink", **limits)
+    smtp_account(arguments["port"], name="sink", price_per_thousand=1, **limits)
     EmailType.objects.update(**PATIENCE)
     sys.stdout.write(json.dumps({"secret": key.secret}))
 

@@ -50,6 +50,12 @@ SELECT started_at AS at, 'attempt ' || number || ' ' || outcome || ' ' || code |
 SELECT at, kind || ' ' || detail FROM delivery_event WHERE message_id = %(id)s ORDER BY at
 """
 _USAGE = "SELECT * FROM providers_providerusage"
+_COSTS = """
+SELECT (SELECT coalesce(sum(cost_nanos), 0) FROM delivery_attempt) AS attempts,
+       coalesce(sum(nanos), 0) AS nanos, coalesce(sum(messages), 0) AS messages,
+       coalesce(sum(mails), 0) AS mails
+  FROM providers_costday
+"""
 _STUCK = {
     "a lease row is left": "SELECT id, worker, expires_at FROM delivery_lease",
     "a reservation is left": "SELECT * FROM providers_reservation WHERE count > 0",
@@ -167,6 +173,7 @@ def check(dsn: str, expected: Expected) -> Figures:
         _check_attempts(books)
         _check_sequences(books)
         _check_usage(books, database)
+        _check_costs(books, database)
         for what, query in _STUCK.items():
             books.report(what, [str(row) for row in database.execute(query)])
         figures = _figures(books)
@@ -282,6 +289,16 @@ def _check_usage(books: Books, database: psycopg.Connection[Any]) -> None:
         is_same_hour = since is not None and _hour(since) == _hour(datetime.now(UTC))  # noqa: TID251 - not Django's clock
         if is_same_hour and row.hour_count != row.total_count:
             books.report("the hour's quota differs", [f"{row.hour_count} of {row.total_count}"])
+
+
+def _check_costs(books: Books, database: psycopg.Connection[Any]) -> None:
+    """The cost ledger has every attempt that may have been sent, each to one recipient."""
+    booked = sum(row.accepted + row.unknown for row in books.messages.values())
+    for row in database.execute(_COSTS):
+        if (row.messages, row.mails) != (booked, booked):
+            books.report("the ledger differs", [f"{row.mails} mails, {booked} attempted"])
+        if row.nanos != row.attempts:
+            books.report("the cost differs", [f"{row.nanos} booked, attempts {row.attempts}"])
 
 
 def _hour(moment: datetime) -> datetime:

@@ -38,13 +38,17 @@ def dying_worker(provider: Provider, lane: Lane = Lane.TRANSACTIONAL) -> Iterato
         provider_id=provider.pk,
         time_zone=provider.time_zone,
         lease_id=lease.id,
-        wanted=len(messages),
+        wanted=sum(len(message.addresses) for message in messages),
         now=timezone.now(),
     )
     journal = WireJournal(journal_folder(), lease_id=lease.id, capacity=20)
     yield {
         message.id: journal.hold(
-            message.id, provider_id=provider.pk, decision_id=uuid7(), number=message.attempt
+            message.id,
+            provider_id=provider.pk,
+            decision_id=uuid7(),
+            number=message.attempt,
+            recipients=len(message.addresses),
         )
         for message in messages
     }
@@ -201,7 +205,7 @@ def test_results_of_a_lost_lease_count_for_nothing(user: User) -> None:
     end_leases()
     sweep()
     book = quotas.SettlementBook()
-    book.note(provider, sent=1)
+    book.note(provider, mails=1, sent=1)
     with pytest.raises(LeaseLostError):
         Recorder(worker="late:1").record(
             lease_id=lease.id,
