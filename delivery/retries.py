@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from providers.ports import Reason
@@ -23,6 +23,14 @@ class RetryPolicy:
     max_attempts: int
     #: A mail of which nobody knows whether it arrived: rather twice than never.
     resends_unknown: bool = False
+
+    def at(self, first_seconds: int | None, max_seconds: int | None) -> RetryPolicy:
+        """Return the policy with an account's own waits; None leaves the email type's."""
+        if first_seconds is None and max_seconds is None:
+            return self
+        first = self.first if first_seconds is None else timedelta(seconds=first_seconds)
+        maximum = self.maximum if max_seconds is None else timedelta(seconds=max_seconds)
+        return replace(self, first=first, maximum=max(first, maximum))
 
 
 def next_attempt_at(  # noqa: PLR0913 - the facts are few, but all different

@@ -8,7 +8,7 @@ import os
 import socket
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_process_shutdown, worker_shutting_down
 from django.conf import settings
 from django.utils import timezone
 
@@ -18,7 +18,8 @@ from delivery.queue.sweep import sweep as sweep_queue
 from delivery.services.attachments import purge_blobs
 from delivery.services.idempotency import purge_records
 from delivery.states import Lane
-from providers.figures import delete_old
+from providers import figures, throttles
+from providers.connections import own_connections
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,11 @@ _stopping = mmap.mmap(-1, 1)
 @worker_shutting_down.connect
 def _note_shutdown(**_signal: object) -> None:
     _stopping[0] = 1
+
+
+@worker_process_shutdown.connect
+def _give_connections_up(**_signal: object) -> None:
+    own_connections().release_all()
 
 
 def is_stopping() -> bool:
@@ -74,9 +80,10 @@ def sweep() -> None:
 
 @shared_task
 def housekeeping() -> None:
-    """Forget old idempotency keys and figures, remove attachments nobody refers to."""
+    """Forget old idempotency keys, figures and slow-downs; remove attachments nobody refers to."""
     now = timezone.now()
-    delete_old(now)
+    figures.delete_old(now)
+    throttles.delete_old(now)
     purge_records(now=now)
     while purge_blobs(now=now):
         pass

@@ -151,3 +151,21 @@ def test_every_decision_keeps_the_bounds(  # noqa: PLR0913 - all facts
 @given(attempts=st.integers(1, 28), jitter=st.floats(0, 1))
 def test_more_attempts_never_wait_less(attempts: int, jitter: float) -> None:
     assert wait(attempts=attempts, jitter=jitter) <= wait(attempts=attempts + 1, jitter=jitter)
+
+
+def test_an_account_may_say_other_waits_than_the_type() -> None:
+    quick = POLICY.at(10, 40)
+    assert [wait(quick, attempts=attempts).total_seconds() for attempts in (1, 2, 3, 9)] == [
+        10,
+        20,
+        40,
+        40,
+    ]
+    assert (quick.give_up_after, quick.max_attempts) == (POLICY.give_up_after, 30)
+
+
+def test_what_an_account_leaves_open_stays_the_types() -> None:
+    assert POLICY.at(None, None) is POLICY
+    assert POLICY.at(None, 600).first == MINUTE
+    # A first wait above the longest one lengthens that.
+    assert POLICY.at(20_000, None).maximum == timedelta(seconds=20_000)
