@@ -5,31 +5,38 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.utils import timezone
 
 from delivery.queue.pacing import Horizons
 from delivery.queue.senders import AccountSenders
 from providers import health
 from providers.adapters import adapter_for
+from providers.connections import ConnectionCap
 from providers.ports import Outcome
+from providers.routing import NO_PACES
 from providers.selectors import (
     account_config,
     accounts_by_id,
     forget_snapshot,
     recent_snapshot,
 )
+from providers.throttles import Watch, signals_of, slow_down
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from uuid import UUID
 
+    from delivery.queue.calls import Job
     from providers.models import Provider
     from providers.ports import SendResult
-    from providers.routing import Snapshot
+    from providers.routing import DomainPaces, ProviderState, Snapshot
+    from providers.throttles import Signal
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +59,11 @@ class Accounts:
         #: Which message is the probe of an account whose breaker is half-open.
         self._probes: dict[UUID, UUID] = {}
         self._crowded: dict[UUID, datetime] = {}
+        #: Recipient domains at accounts that have no turns left for what is being assigned.
+        self._spent: dict[UUID, dict[str, datetime]] = {}
         self._uncrowded: Snapshot | None = None
         self._with_crowds: Snapshot | None = None
+        self._watch = Watch()
         self._senders: dict[UUID, tuple[datetime, AccountSenders]] = {}
         self._retired: list[AccountSenders] = []
         self._known: dict[UUID, tuple[float, Provider]] = {}
@@ -63,16 +73,28 @@ class Accounts:
     def snapshot(self) -> Snapshot:
         """Return the accounts, at most a second old, with what this process knows better."""
         snapshot = self._known_better()
-        if not self._crowded:
+        if not self._crowded and not self._spent:
             return snapshot
         if self._uncrowded is not snapshot or self._with_crowds is None:
             self._uncrowded = snapshot
             self._with_crowds = snapshot.with_states(
-                replace(state, paused_until=self._crowded[state.provider_id])
+                self._crowded_state(state)
                 for state in snapshot.providers
-                if state.provider_id in self._crowded
+                if state.provider_id in self._crowded or state.provider_id in self._spent
             )
         return self._with_crowds
+
+    def _crowded_state(self, state: ProviderState) -> ProviderState:
+        return replace(
+            state,
+            paused_until=self._crowded.get(state.provider_id, state.paused_until),
+            throttled={**state.throttled, **self._spent.get(state.provider_id, {})},
+        )
+
+    def paces(self, provider_id: UUID) -> DomainPaces:
+        """Return how fast mail may go to recipient domains there; false if that is all one."""
+        state = self._known_better().by_id.get(provider_id)
+        return state.paces if state is not None else NO_PACES
 
     def _known_better(self) -> Snapshot:
         base = recent_snapshot()
@@ -80,16 +102,18 @@ class Accounts:
             self._base = self._snapshot = base
         return self._snapshot
 
-    def note_exhausted(self, provider_id: UUID, *, is_urgent: bool = True) -> None:
+    def note_exhausted(self, provider_id: UUID, *, is_urgent: bool = True, left: int = 0) -> None:
         """Choose others until the next snapshot: a reservation came back short.
 
-        If that was not of urgent mail, urgent mail may still find what is kept for it.
+        `left` mails are to be had, for messages with so few recipients. If it was not of urgent
+        mail, urgent mail may still find what is kept for it.
         """
         snapshot = self._known_better()
         state = snapshot.by_id.get(provider_id)
         if state is not None:
-            left = 0 if is_urgent else state.remaining
-            known = replace(state, remaining=left, kept_for_urgent=left or 0)
+            remaining = left if is_urgent else max(state.remaining or 0, left)
+            kept = remaining if is_urgent else remaining - left
+            known = replace(state, remaining=remaining, kept_for_urgent=kept)
             self._snapshot = snapshot.with_states([known])
 
     def note_crowded(self, provider_id: UUID, until: datetime) -> None:
@@ -98,9 +122,15 @@ class Accounts:
             self._crowded[provider_id] = until
             self._with_crowds = None
 
+    def note_spent(self, provider_id: UUID, domain: str, until: datetime) -> None:
+        """Choose others for what is being assigned to this domain: it has no turns left here."""
+        self._spent.setdefault(provider_id, {})[domain] = until
+        self._with_crowds = None
+
     def forget_crowded(self) -> None:
         """Choose any again: more urgent mail may find a place."""
         self._crowded.clear()
+        self._spent.clear()
         self._with_crowds = None
 
     # --- breakers ---------------------------------------------------------------------------------
@@ -128,6 +158,26 @@ class Accounts:
             _move(lambda: health.fail_probe(provider_id, result))
         else:
             _move(lambda: health.close_breaker(provider_id))
+
+    def signals(self, provider_id: UUID, job: Job) -> list[Signal]:
+        """Return which recipient domains ask for less; mostly there are none."""
+        result = job.result
+        if result is None or (
+            result.outcome is Outcome.ACCEPTED and not result.recipients and not self._watch
+        ):
+            return []
+        found = signals_of(job.recipients, result)
+        return self._watch.note(provider_id, job.recipients, found, time.monotonic())
+
+    def slow_down(self, provider_id: UUID, signals: Iterable[Signal], job: Job) -> None:
+        """Close domains for a while; `job` is the mail that they put off."""
+        state = self._known_better().by_id.get(provider_id)
+        closed = state.throttled if state is not None else {}
+        for signal in signals:
+            # Of many that were on the wire, each would have to be written and read again.
+            if not signal.is_known(closed, timezone.now()):
+                age_seconds = job.duration_ms / 1000
+                _move(partial(slow_down, provider_id, signal, age_seconds=age_seconds))
 
     def note_untried(self, provider_id: UUID, message_id: UUID) -> None:
         """Note that a mail did not come to be tried."""
@@ -167,6 +217,7 @@ class Accounts:
             adapter_for(account_config(provider)),
             max_threads=min(provider.max_connections, settings.DRAIN_THREADS),
             name=provider.name,
+            cap=ConnectionCap(provider.pk, provider.max_connections),
         )
         self._senders[provider.pk] = (provider.updated_at, senders)
         return senders
@@ -184,10 +235,11 @@ class Accounts:
 
 
 def _move(move: Callable[[], object]) -> None:
-    """Move a breaker, and have the next snapshot show it."""
+    """Move a breaker or a slow-down, and have the next snapshot show it."""
     try:
         move()
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError, IntegrityError):
+        # The last if the account is being deleted at this moment.
         # The mail's own fate matters more, and is recorded when the database is back.
-        logger.warning("A breaker cannot be moved now", exc_info=True)
+        logger.warning("A breaker or slow-down cannot be moved now", exc_info=True)
     forget_snapshot()

@@ -1,7 +1,8 @@
 """From mails that are ready to the threads of the accounts that shall send them.
 
-For each mail an account is chosen; its quota is reserved, its breaker and its rate are heeded. What
-one account cannot take now is chosen for again, and what none can take is put off.
+For each mail an account is chosen; its quota is reserved, its breaker and its rate are heeded, and
+how fast it may send to recipient domains. What one account cannot take now is chosen for again, and
+what none can take is put off.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from delivery.queue.outcomes import Step
-from delivery.queue.pacing import LONGEST, LOOK, rank_of
+from delivery.queue.pacing import LONGEST, LOOK, pace_of, rank_of
 from delivery.queue.prepare import facts_of
 from delivery.queue.record import Ended
+from delivery.queue.turns import slowdown_waited_for, take_turns
 from delivery.states import EventKind, Status
 from providers.quotas import reserve
 from providers.routing.facts import URGENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from delivery.models import EmailType
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from delivery.queue.outbox import Outbox
     from delivery.queue.prepare import InHand
     from providers.models import Provider
-    from providers.routing import Decision
+    from providers.routing import Decision, Pace
 
 #: An account with no quota known to reopen, or no account at all: look again after so long.
 NO_ACCOUNT_WAIT = timedelta(minutes=1)
@@ -42,8 +44,8 @@ class Assigner:
         self._accounts = accounts
         self._outbox = outbox
         self._lease_id = lease_id
-        #: Accounts at which a mail being assigned found no place to wait for its turn.
-        self._crowded_at: dict[UUID, Provider] = {}
+        #: Where a mail being assigned found no place to wait for its turn, or no turn.
+        self._crowded_at: dict[UUID, Pace] = {}
         #: Until then, mail comes back that quick accounts had no place for.
         self._expected = datetime.min.replace(tzinfo=UTC)
 
@@ -95,7 +97,23 @@ class Assigner:
             return []
         if self._accounts.needs_probe(provider_id):
             return self._submit_probe(provider, real, now)
-        return self._submit_in_turn(provider, real, now)
+        going, refused = self._with_turns(provider, real, now)
+        return self._submit_in_turn(provider, going, now) + refused
+
+    def _with_turns(
+        self, provider: Provider, entries: list[_Entry], now: datetime
+    ) -> tuple[list[_Entry], list[InHand]]:
+        """Return what recipient domains have turns for, and the rest, to be chosen for again."""
+        paces = self._accounts.paces(provider.pk)
+        if not paces:
+            return entries, []
+        entries.sort(key=lambda entry: rank_of(entry[0].message))
+        going, refused = take_turns(paces, entries, lambda entry: entry[0])
+        for (item, _), why in refused:
+            # Later than anything, so that `_due_at` sees what else may be open before.
+            self._accounts.note_spent(provider.pk, why.domain, now + 2 * LONGEST)
+            self._crowded_at[item.message.id] = why.pace
+        return going, [item for (item, _), _ in refused]
 
     def _submit_in_turn(
         self, provider: Provider, entries: list[_Entry], now: datetime
@@ -112,7 +130,8 @@ class Assigner:
         if crowded:
             # Later than anything, so that `_due_at` sees what else may be open before.
             self._accounts.note_crowded(provider.pk, now + 2 * LONGEST)
-            self._crowded_at.update({item.message.id: provider for item in crowded})
+            pace = pace_of(provider)
+            self._crowded_at.update({item.message.id: pace for item in crowded})
         taken = {item.message.id for item, _ in granted}
         return crowded + [item for item, _ in entries[:admitted] if item.message.id not in taken]
 
@@ -125,28 +144,40 @@ class Assigner:
         if not self._reserved(provider, [(first, decision)], now):
             return [first, *rest]
         if not self._accounts.take_probe(provider.pk, first.message.id):
-            self._outbox.settle_at(provider.pk, sent=0)
+            self._outbox.settle_at(provider.pk, mails=len(first.addresses), sent=0)
             return [first, *rest]
         self._outbox.submit(first, decision, provider, is_probe=True)
         return rest
 
     def _reserved(self, provider: Provider, entries: list[_Entry], now: datetime) -> list[_Entry]:
-        """Return those for which the account's quota could be reserved: urgent mail first."""
+        """Return those for which the account's quota could be reserved: urgent mail first.
+
+        A quota is of recipients, and a message goes to all of its own or waits. One that does not
+        fit makes room for a smaller one behind it; what nobody fits in is given back.
+        """
         if not provider.has_limits or not entries:
             return entries
-        entries = sorted(entries, key=lambda entry: entry[0].message.priority != URGENT)
-        urgent = sum(item.message.priority == URGENT for item, _ in entries)
+        wanted = _recipients_of(entries)
+        urgent = _recipients_of(entry for entry in entries if _is_urgent(entry))
         granted = reserve(
             provider_id=provider.pk,
             time_zone=provider.time_zone,
             lease_id=self._lease_id,
-            wanted=len(entries),
+            wanted=wanted,
             urgent=urgent,
             now=now,
         )
-        if granted < len(entries):
-            self._accounts.note_exhausted(provider.pk, is_urgent=granted < urgent)
-        return entries[:granted]
+        if granted == wanted:
+            return entries
+        is_urgent = granted < urgent
+        # What was granted instead of all that is urgent may be of the slice that is kept for it.
+        allowed = [entry for entry in entries if _is_urgent(entry) or not is_urgent]
+        taken = _fitting(allowed, granted)
+        left = granted - _recipients_of(taken)
+        if left:
+            self._outbox.settle_at(provider.pk, mails=left, sent=0)
+        self._accounts.note_exhausted(provider.pk, is_urgent=is_urgent, left=left)
+        return taken
 
     def _put_off(
         self,
@@ -176,12 +207,33 @@ class Assigner:
         """Return when an account may be open: where it is crowded, when its turn may come."""
         crowded = self._crowded_at.get(item.message.id)
         known = decision.retry_at
+        lane, horizons = item.message.lane, self._accounts.horizons
         if crowded is None:
-            return known or now + NO_ACCOUNT_WAIT
-        lane = item.message.lane
-        if known is not None and known < self._accounts.horizons.tip(crowded, lane, now):
+            slow = slowdown_waited_for(item, decision, self._accounts.snapshot().by_id)
+            # Not all at the moment it reopens: it takes little then.
+            return horizons.put_off(slow, lane, now) if slow else known or now + NO_ACCOUNT_WAIT
+        if known is not None and known < horizons.tip(crowded, lane, now):
             return known
-        due_at = self._accounts.horizons.put_off(crowded, lane, now)
-        if (crowded.rate_per_second or 0) >= 1:
+        due_at = horizons.put_off(crowded, lane, now)
+        if crowded.rate >= 1:
             self._expected = max(self._expected, due_at + LOOK)
         return due_at
+
+
+def _is_urgent(entry: _Entry) -> bool:
+    return entry[0].message.priority == URGENT
+
+
+def _recipients_of(entries: Iterable[_Entry]) -> int:
+    return sum(len(item.addresses) for item, _ in entries)
+
+
+def _fitting(entries: Iterable[_Entry], room: int) -> list[_Entry]:
+    """Return what has room for all of its recipients: urgent mail first, then in order."""
+    taken = []
+    for entry in sorted(entries, key=_is_urgent, reverse=True):
+        count = len(entry[0].addresses)
+        if count <= room:
+            taken.append(entry)
+            room -= count
+    return taken

@@ -31,7 +31,7 @@ from delivery.queue.warm import Warm, warm_kit
 from delivery.states import EventKind, Lane, Status
 from providers.health import is_fault
 from providers.ports import Outcome, SendResult
-from providers.quotas import release
+from providers.quotas import mails_of, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from delivery.models import EmailType
     from delivery.queue.accounts import Accounts
-    from delivery.queue.senders import Job
+    from delivery.queue.calls import Job
+    from delivery.retries import RetryPolicy
     from providers.quotas import Settlement
 
 logger = logging.getLogger(__name__)
@@ -160,7 +161,8 @@ class Drain:
         self._types = email_types()
         limit = settings.DRAIN_CHUNK
         messages: list[Claimed] = []
-        for lane in dict.fromkeys((Lane.TRANSACTIONAL, self._lane)):
+        mine = Lane.TRANSACTIONAL if self._outbox.is_resting else self._lane
+        for lane in dict.fromkeys((Lane.TRANSACTIONAL, mine)):
             if len(messages) < limit:
                 messages += claim(lease_id=self._lease.id, lane=lane, limit=limit - len(messages))
         if len(messages) < limit:
@@ -213,6 +215,7 @@ class Drain:
         """Record even if the database restarts meanwhile: a result lost is a mail sent twice."""
         pause = 0.1
         give_up_at = time.monotonic() + settings.LEASE_SECONDS
+        is_repeat = False
         while True:
             try:
                 self._recorder.record(
@@ -220,6 +223,7 @@ class Drain:
                     ended=ended,
                     settlements=settlements,
                     now=self._lease.now(),
+                    is_repeat=is_repeat,
                 )
             except (OperationalError, InterfaceError):
                 if time.monotonic() + pause > give_up_at:
@@ -228,6 +232,7 @@ class Drain:
                 connection.close()
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
+                is_repeat = True
             else:
                 return
 
@@ -290,8 +295,8 @@ class Drain:
         if job.result is None or job.started_at is None:
             self._finish_untried(item, job)
             return
-        may_have_sent = job.result.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
-        self._outbox.settle(job, sent=int(may_have_sent))
+        mails = mails_of(job.result, len(job.recipients))
+        self._outbox.settle(job, sent=mails)
         item.attempts.append(
             Tried(
                 provider_id=job.decision.provider_id,
@@ -301,16 +306,28 @@ class Drain:
                 started_at=job.started_at,
                 duration_ms=job.duration_ms,
                 result=job.result,
+                mails=mails,
             )
         )
         self._report.sent += int(job.result.outcome is Outcome.ACCEPTED)
         provider_id = job.decision.provider_id
         if provider_id is not None and not item.message.is_test:
             self._accounts.note_result(provider_id, item.message.id, job.result)
+            self._heed(provider_id, job, now)
         if job.result.is_account_fault and provider_id is not None:
             self._try_elsewhere(item, provider_id, job.result, now)
             return
-        self._ended.append(Ended(job.message, self._after(item, job.result, now), item.attempts))
+        self._ended.append(
+            Ended(job.message, self._after(item, provider_id, job.result, now), item.attempts)
+        )
+
+    def _heed(self, provider_id: UUID, job: Job, now: datetime) -> None:
+        """Slow recipient domains down that ask for it; mostly there are none."""
+        if signals := self._accounts.signals(provider_id, job):
+            # What is not on the wire yet must not be put off by that domain one by one.
+            waiting = self._outbox.take_back_to({each.domain for each in signals}, provider_id)
+            self._accounts.slow_down(provider_id, signals, job)
+            self._assign(waiting, now)
 
     def _finish_untried(self, item: InHand, job: Job) -> None:
         self._outbox.settle(job, sent=0)
@@ -323,11 +340,20 @@ class Drain:
         step = Step(Status.FAILED, job.problem.message)
         self._ended.append(Ended(job.message, step, tuple(item.attempts), EventKind.FAILED))
 
-    def _after(self, item: InHand, result: SendResult, now: datetime) -> Step:
+    def _policy(self, item: InHand, provider_id: UUID | None) -> RetryPolicy:
+        policy = self._types[item.message.email_type].retry_policy
+        provider = self._accounts.provider(provider_id) if provider_id else None
+        if provider is None:
+            return policy
+        return policy.at(provider.retry_first_seconds, provider.retry_max_seconds)
+
+    def _after(
+        self, item: InHand, provider_id: UUID | None, result: SendResult, now: datetime
+    ) -> Step:
         return after_attempt(
             item.message,
             result,
-            policy=self._types[item.message.email_type].retry_policy,
+            policy=self._policy(item, provider_id),
             now=now,
             jitter=random.random(),  # noqa: S311 - spreads retries, protects nothing
         )
@@ -343,7 +369,8 @@ class Drain:
         if self._assigner.decide(item).provider_id is not None and not self._is_stopping():
             self._assign([item], now)
             return
-        self._ended.append(Ended(item.message, self._after(item, result, now), item.attempts))
+        step = self._after(item, provider_id, result, now)
+        self._ended.append(Ended(item.message, step, item.attempts))
 
 
 def drain_lane(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from delivery.queue.calls import Job
 from delivery.queue.pacing import Pacer
-from delivery.queue.senders import Job
 from delivery.queue.test_mode import TEST_SENDERS
+from mailservice.core.addresses import domain_of
 from providers.quotas import SettlementBook
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ class Outbox:
         return self.on_wire + self._pacer.due_soon
 
     @property
+    def is_resting(self) -> bool:
+        """True if mail went back to the queue lately for lack of a connection.
+
+        Bulk mail is left to the others for a moment: those with connections shall find it.
+        """
+        return any(senders.is_resting for senders in self._accounts.all_senders())
+
+    @property
     def next_turn_at(self) -> float | None:
         """Return when a mail that waits may have its turn (monotonic); None if none waits."""
         return self._pacer.next_at
@@ -90,6 +99,7 @@ class Outbox:
             provider_id=decision.provider_id,
             decision_id=decision.digest,
             number=number,
+            recipients=len(item.addresses),
         )
         job = Job(
             message=message,
@@ -137,15 +147,15 @@ class Outbox:
             self._turns[job.decision.provider_id].discard(job.message.id)
 
     def settle(self, job: Job, *, sent: int) -> None:
-        """Note that a mail needs its reservation no longer: `sent` is 1 if it may have gone."""
+        """Note that a message needs its reservation no longer: `sent` recipients may be served."""
         if job.decision.provider_id is not None and not job.message.is_test:
-            self.settle_at(job.decision.provider_id, sent=sent)
+            self.settle_at(job.decision.provider_id, mails=len(job.recipients), sent=sent)
 
-    def settle_at(self, provider_id: UUID, *, sent: int) -> None:
-        """Note that one mail's reservation at an account is needed no longer."""
+    def settle_at(self, provider_id: UUID, *, mails: int, sent: int) -> None:
+        """Note that so many mails' reservations at an account are needed no longer."""
         provider = self._accounts.provider(provider_id)
         if provider is not None:
-            self._book.note(provider, sent=sent)
+            self._book.note(provider, mails=mails, sent=sent)
 
     def take_settlements(self) -> list[Settlement]:
         """Return what is to be settled since the last time."""
@@ -158,6 +168,10 @@ class Outbox:
     def take_back(self, provider_id: UUID | None = None) -> list[InHand]:
         """Return what no thread has begun, of one account or of all, without its reservations."""
         return self._taken(self._withdraw(provider_id))
+
+    def take_back_to(self, domains: Collection[str], provider_id: UUID) -> list[InHand]:
+        """Return what no thread has begun of an account's mail to these domains, likewise."""
+        return self._taken(self._withdraw(provider_id, domains))
 
     def take_back_waiting(self, provider: Provider | None = None) -> list[InHand]:
         """Return what waits for its turn, likewise: all, or what has no place at one account."""
@@ -184,9 +198,15 @@ class Outbox:
         self._withdraw(None)
         self._journal.leave()
 
-    def _withdraw(self, provider_id: UUID | None) -> list[Job]:
+    def _withdraw(
+        self, provider_id: UUID | None, domains: Collection[str] | None = None
+    ) -> list[Job]:
         def is_meant(job: Job) -> bool:
             is_its = provider_id in (None, job.decision.provider_id)
+            if domains is not None and not any(
+                domain_of(each) in domains for each in job.recipients
+            ):
+                return False
             return is_its and job.message.id in self._in_hand
 
         holders = [*self._accounts.all_senders(), TEST_SENDERS]

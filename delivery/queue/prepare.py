@@ -93,6 +93,8 @@ def facts_of(item: InHand, asks: Asks) -> MessageFacts:
         size_bytes=_size_bytes(item) if asks.size_limits else 0,
         has_attachments=has_attachments,
         priority=message.priority,
+        is_test=message.is_test,
+        recipient_count=len(item.addresses) if asks.quotas else 1,
     )
 
 
