@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from accounts.admin.console import Confirmation, ConsoleAdmin, Link
+from accounts.admin.console import Confirmation, Link
+from accounts.admin.deletion import DeletingAdmin
+from accounts.admin.kinds import FormsByKind
 from alerts.admin.forms import FORMS, ChannelForm
 from alerts.channel_services import delete_channel, save_channel, try_channel
 from alerts.channels import TellError
@@ -41,7 +42,7 @@ _KINDS = (
 
 
 @admin.register(Channel)
-class ChannelAdmin(ConsoleAdmin[Channel]):
+class ChannelAdmin(FormsByKind[Channel], DeletingAdmin[Channel]):
     """List, add, change, try and delete channels."""
 
     list_display = ("channel", "kind_label", "active", "gets", "last_told", "failures")
@@ -55,6 +56,16 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
     empty_title = "Nobody is told of alerts yet"
     empty_text = "Alerts show in this console. Add a channel, and somebody is told at once."
     empty_icon = "campaign"
+    kind_forms = FORMS
+    any_form = FORMS[ChannelKind.MAIL]
+    kind_cards = _KINDS
+    kind_title = "New alert channel"
+    kind_question = "How shall people be told?"
+    deleted_noun = "channel"
+    deletion_effect = (
+        "Nobody is told of alerts through it any more, and the record of what it was told goes "
+        "with it. The alerts stay."
+    )
 
     def get_urls(self) -> list[URLPattern]:
         """Add the page that tries a channel."""
@@ -83,33 +94,9 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
 
     # --- form -------------------------------------------------------------------------------------
 
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask for the kind first: each has its own form."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        if request.GET.get("kind") not in FORMS:
-            return self.page(
-                request, "console/channel_kinds.html", title="New alert channel", kinds=_KINDS
-            )
-        response: HttpResponse = super().add_view(request, form_url, extra_context)
-        return response
-
-    def get_form(
-        self,
-        request: HttpRequest,
-        obj: Channel | None = None,
-        change: bool = False,  # noqa: FBT001, FBT002 - Django's signature
-        **kwargs: Any,
-    ) -> Any:
-        """Return the form of the channel's kind."""
-        kwargs["form"] = _form_of(request, obj)
-        return super().get_form(request, obj, change=change, **kwargs)
-
     def get_fieldsets(self, request: HttpRequest, obj: Channel | None = None) -> Any:
         """Return the parts of the form of the channel's kind."""
-        form = _form_of(request, obj)
+        form = self.form_of(request, obj)
         return (
             (form.kind.label, {"fields": (("name", "is_active"), *form.own_fields)}),
             ("What it is told", {"fields": (("min_severity", "tells_closing"), "kinds")}),
@@ -168,28 +155,9 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
             messages.success(request, f"The test alert is {how}.")
         return self.back_to(back)
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask, then delete a channel and what it was told."""
-        del extra_context
-        channel = self.get_or_404(request, object_id)
-        if not self.has_delete_permission(request, channel):
-            raise PermissionDenied
-        if request.method != "POST":
-            confirmation = Confirmation(
-                question=f"Delete the channel “{channel.name}”?",
-                effect="Nobody is told of alerts through it any more, and the record of what it "
-                "was told goes with it. The alerts stay.",
-                button="Delete channel",
-                back=self.url("change", channel.pk),
-                is_dangerous=True,
-            )
-            return self.confirm(request, confirmation, obj=channel)
-        self.note(request, [channel], "", is_deletion=True)
-        delete_channel(channel.pk)
-        messages.success(request, f"“{channel.name}” is deleted.")
-        return self.back_to(self.url("changelist"))
+    def delete_by_service(self, obj: Channel) -> None:
+        """Delete a channel and what it was told."""
+        delete_channel(obj.pk)
 
     # --- columns ----------------------------------------------------------------------------------
 
@@ -229,8 +197,3 @@ class ChannelAdmin(ConsoleAdmin[Channel]):
         """Return how much could not be told."""
         template = "<b>{}</b>" if channel.failed_count else '<span class="ms-muted">{}</span>'
         return format_html(template, f"{channel.failed_count:,}")
-
-
-def _form_of(request: HttpRequest, obj: Channel | None) -> type[ChannelForm]:
-    kind = obj.kind if obj is not None else request.GET.get("kind", "")
-    return FORMS.get(kind, FORMS[ChannelKind.MAIL])

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from accounts.admin.console import Confirmation, ConsoleAdmin, Link, ids_of
-from mailservice.core.errors import DomainError
+from accounts.admin.console import Confirmation, Link, ids_of
+from accounts.admin.deletion import DeletingAdmin
+from accounts.admin.kinds import FormsByKind
 from mailservice.core.presentation import moment
 from providers import performance
 from providers.adapters.esp import KINDS as ESP_KINDS
@@ -67,7 +67,7 @@ _KINDS = (
 
 
 @admin.register(Provider)
-class ProviderAdmin(ConsoleAdmin[Provider]):
+class ProviderAdmin(FormsByKind[Provider], DeletingAdmin[Provider]):
     """List, add, change, test and delete accounts."""
 
     list_display = (
@@ -89,6 +89,16 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
     ordering = ("position", "id")
     sortable_by = ()
     actions = None
+    kind_forms = FORMS
+    any_form = ProviderForm
+    kind_cards = _KINDS
+    kind_title = "New provider"
+    kind_question = "What kind of provider is it?"
+    deleted_noun = "provider"
+    deletion_effect = (
+        "The account, its credentials and its local inbox are removed. An account that has carried "
+        "mail is kept: switch it off instead."
+    )
 
     def get_urls(self) -> list[URLPattern]:
         """Add the pages that test the connection and close the breaker."""
@@ -118,33 +128,9 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
 
     # --- form -------------------------------------------------------------------------------------
 
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask for the kind first: each has its own form."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        if request.GET.get("kind") not in FORMS:
-            return self.page(
-                request, "console/provider_kinds.html", title="New provider", kinds=_KINDS
-            )
-        response: HttpResponse = super().add_view(request, form_url, extra_context)
-        return response
-
-    def get_form(
-        self,
-        request: HttpRequest,
-        obj: Provider | None = None,
-        change: bool = False,  # noqa: FBT001, FBT002 - Django's signature
-        **kwargs: Any,
-    ) -> Any:
-        """Return the form of the account's kind."""
-        kwargs["form"] = _form_of(request, obj)
-        return super().get_form(request, obj, change=change, **kwargs)
-
     def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         """Return the parts of the form of the account's kind."""
-        form = _form_of(request, obj)
+        form = self.form_of(request, obj)
         own = ((form.own_title, {"fields": form.own_fields}),) if form.own_fields else ()
         return (
             (
@@ -279,33 +265,9 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
             messages.info(request, "The breaker was closed already.")
         return self.back_to(back)
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask, then delete an account that nothing refers to."""
-        del extra_context
-        provider = self.get_or_404(request, object_id)
-        if not self.has_delete_permission(request, provider):
-            raise PermissionDenied
-        back = self.url("change", provider.pk)
-        if request.method != "POST":
-            confirmation = Confirmation(
-                question=f"Delete “{provider.name}”?",
-                effect="The account, its credentials and its local inbox are removed. An account "
-                "that has carried mail is kept: switch it off instead.",
-                button="Delete provider",
-                back=back,
-                is_dangerous=True,
-            )
-            return self.confirm(request, confirmation, obj=provider)
-        try:
-            delete_provider(provider.pk)
-        except DomainError as error:
-            messages.error(request, error.message)
-            return self.back_to(back)
-        self.note(request, [provider], "", is_deletion=True)
-        messages.success(request, f"“{provider.name}” is deleted.")
-        return self.back_to(self.url("changelist"))
+    def delete_by_service(self, obj: Provider) -> None:
+        """Delete an account that nothing refers to."""
+        delete_provider(obj.pk)
 
     # --- columns ----------------------------------------------------------------------------------
 
@@ -361,8 +323,3 @@ class ProviderAdmin(ConsoleAdmin[Provider]):
         """Return when it last took a mail."""
         usage = getattr(provider, "usage", None)
         return moment(usage.last_sent_at if usage else None, empty="never")
-
-
-def _form_of(request: HttpRequest, obj: Provider | None) -> type[ProviderForm]:
-    kind = obj.kind if obj is not None else request.GET.get("kind", "")
-    return FORMS.get(kind, ProviderForm)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from accounts.admin.console import Confirmation, ConsoleAdmin, Link
+from accounts.admin.console import Link
+from accounts.admin.deletion import DeletingAdmin
 from accounts.models import ApiKey
 from providers.admin.rule_forms import ListField
 from providers.amounts import amount_text, figure_text
@@ -30,7 +30,7 @@ from providers.months import month_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
 _HIGH_PERCENT, _FULL_PERCENT = 80, 100
@@ -103,10 +103,15 @@ class BudgetForm(forms.ModelForm[Budget]):
 
 
 @admin.register(Budget)
-class BudgetAdmin(ConsoleAdmin[Budget]):
+class BudgetAdmin(DeletingAdmin[Budget]):
     """List, add, change and delete budgets."""
 
     form = BudgetForm
+    deleted_noun = "budget"
+    deletion_effect = (
+        "Nobody is told any more when it is spent; its open alerts are closed. What was "
+        "spent stays in the costs."
+    )
     list_display = ("budget", "used", "amount_label", "warns", "active")
     list_filter = ("is_active",)
     list_filter_submit = True
@@ -202,28 +207,9 @@ class BudgetAdmin(ConsoleAdmin[Budget]):
         else:
             obj.pk = create_budget(**form.changes()).pk
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask, then delete a budget."""
-        del extra_context
-        budget = self.get_or_404(request, object_id)
-        if not self.has_delete_permission(request, budget):
-            raise PermissionDenied
-        if request.method != "POST":
-            confirmation = Confirmation(
-                question=f"Delete the budget “{budget.name}”?",
-                effect="Nobody is told any more when it is spent; its open alerts are closed. What "
-                "was spent stays in the costs.",
-                button="Delete budget",
-                back=self.url("change", budget.pk),
-                is_dangerous=True,
-            )
-            return self.confirm(request, confirmation, obj=budget)
-        delete_budget(budget.pk)
-        self.note(request, [budget], "", is_deletion=True)
-        messages.success(request, f"“{budget.name}” is deleted.")
-        return self.back_to(self.url("changelist"))
+    def delete_by_service(self, obj: Budget) -> None:
+        """Delete a budget and end its alerts."""
+        delete_budget(obj.pk)
 
 
 def in_words(budget: Budget) -> str:

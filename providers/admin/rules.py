@@ -11,7 +11,8 @@ from django.urls import URLPattern, path
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from accounts.admin.console import Confirmation, ConsoleAdmin, Link, counted
+from accounts.admin.console import Link, counted
+from accounts.admin.deletion import DeletingAdmin
 from accounts.models import ApiKey
 from mailservice.core.errors import DomainError
 from providers.admin.rule_forms import RuleForm, TargetForm, TargetFormSet
@@ -41,11 +42,16 @@ class TargetInline(TabularInline):
 
 
 @admin.register(RoutingRule)
-class RoutingRuleAdmin(ConsoleAdmin[RoutingRule]):
+class RoutingRuleAdmin(DeletingAdmin[RoutingRule]):
     """List, add, change, delete and try out rules."""
 
     form = RuleForm
     inlines = (TargetInline,)
+    deleted_noun = "rule"
+    deletion_effect = (
+        "Its mail then follows the next rule that is for it, or the usual order of "
+        "accounts. What was sent by it still tells so."
+    )
     list_display = ("rule", "position", "active", "strategy_label", "whose")
     list_display_links = ("rule",)
     list_editable = ("position",)
@@ -178,28 +184,9 @@ class RoutingRuleAdmin(ConsoleAdmin[RoutingRule]):
         """Offer the simulator."""
         return [Link("Routing simulator", self.url("simulate"), "alt_route")] if object_id else []
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask, then delete a rule."""
-        del extra_context
-        rule = self.get_or_404(request, object_id)
-        if not self.has_delete_permission(request, rule):
-            raise PermissionDenied
-        if request.method != "POST":
-            confirmation = Confirmation(
-                question=f"Delete the rule “{rule.name}”?",
-                effect="Its mail then follows the next rule that is for it, or the usual order of "
-                "accounts. What was sent by it still tells so.",
-                button="Delete rule",
-                back=self.url("change", rule.pk),
-                is_dangerous=True,
-            )
-            return self.confirm(request, confirmation, obj=rule)
-        delete_rule(rule.pk)
-        self.note(request, [rule], "", is_deletion=True)
-        messages.success(request, f"“{rule.name}” is deleted.")
-        return self.back_to(self.url("changelist"))
+    def delete_by_service(self, obj: RoutingRule) -> None:
+        """Delete a rule."""
+        delete_rule(obj.pk)
 
     # --- simulator --------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 from unfold.decorators import display
 
 from accounts.admin.console import Confirmation, ConsoleAdmin, counted
+from accounts.admin.deletion import DeletingAdmin
 from mailservice.core.presentation import moment
 from providers.domain_limits import (
     create_limit,
@@ -58,10 +58,15 @@ class LimitForm(forms.ModelForm[DomainLimit]):
 
 
 @admin.register(DomainLimit)
-class DomainLimitAdmin(ConsoleAdmin[DomainLimit]):
+class DomainLimitAdmin(DeletingAdmin[DomainLimit]):
     """List, add, change and delete limits."""
 
     form = LimitForm
+    deleted_noun = "limit"
+    deletion_effect = (
+        "Mail to it then goes as fast as its account allows, unless a limit of a domain "
+        "above it counts. What waits already keeps its time."
+    )
     list_display = ("pattern", "account", "rate", "active")
     list_filter = ("is_active", "provider")
     list_filter_submit = True
@@ -108,28 +113,13 @@ class DomainLimitAdmin(ConsoleAdmin[DomainLimit]):
         else:
             obj.pk = create_limit(**data).pk
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask, then delete a limit."""
-        del extra_context
-        limit = self.get_or_404(request, object_id)
-        if not self.has_delete_permission(request, limit):
-            raise PermissionDenied
-        if request.method != "POST":
-            confirmation = Confirmation(
-                question=f"Delete the limit of {limit.pattern}?",
-                effect="Mail to it then goes as fast as its account allows, unless a limit of a "
-                "domain above it counts. What waits already keeps its time.",
-                button="Delete limit",
-                back=self.url("change", limit.pk),
-                is_dangerous=True,
-            )
-            return self.confirm(request, confirmation, obj=limit)
-        delete_limit(limit.pk)
-        self.note(request, [limit], "", is_deletion=True)
-        messages.success(request, f"The limit of {limit.pattern} is deleted.")
-        return self.back_to(self.url("changelist"))
+    def delete_by_service(self, obj: DomainLimit) -> None:
+        """Delete a limit."""
+        delete_limit(obj.pk)
+
+    def deleted_name(self, obj: DomainLimit) -> str:
+        """Name the limit by its domain."""
+        return f"the limit of {obj.pattern}"
 
 
 @admin.register(DomainSlowdown)
