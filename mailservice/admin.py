@@ -23,6 +23,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin.console import ConsoleAdmin
+from alerts.selectors import open_alerts
 from delivery.admin.figures import dashboard_figures
 from mailservice.core.presentation import moment
 from providers.admin.figures import quotas_of, short_kind
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: More accounts than these are a list, not a picture.
 MAX_PROVIDER_CARDS = 12
+#: The list shows the rest.
+MAX_ALERTS = 5
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +55,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             (provider, short_kind(provider.kind), *quotas_of(provider, now))
             for provider in providers[:MAX_PROVIDER_CARDS]
         ]
+    if user.has_perm("alerts.view_alert"):
+        context["alerts"] = open_alerts(MAX_ALERTS)
     context["read_at"] = timezone.now()
     return context
 

@@ -254,3 +254,16 @@ def test_a_channel_is_deleted_after_asking(root: Client, channel: Channel) -> No
     assert root.post(page).status_code == 302
     assert not Channel.objects.exists()
     assert Alert.objects.count() == 1
+
+
+def test_the_dashboard_begins_with_what_is_open_the_gravest_first(
+    root: Client, staff_with: Callable[..., Client]
+) -> None:
+    report("one", severity="warning", title="Quota <nearly> used")
+    report("two", title="Relay is down")
+    report("three", title="Old trouble")
+    close_alert(kind="provider.down", subject="three")
+    html = root.get(reverse("admin:index")).content.decode()
+    assert html.index("Relay is down") < html.index("Quota &lt;nearly&gt; used")
+    assert "Old trouble" not in html
+    assert "Relay is down" not in staff_with().get(reverse("admin:index")).content.decode()
