@@ -29,7 +29,8 @@ def main(arguments: dict[str, int]) -> None:
     user = User.objects.create_user("shop@example.com")
     key = create_api_key(user=user, name="chaos")
     limits = {"hourly_limit": 100_000_000, "daily_limit": 100_000_000}
-    smtp_account(arguments["port"], name="sink", price_per_thousand=1, **limits)
+    # Ten for each of eight processes: storms are to be about kills, not about waiting for a place.
+    smtp_account(arguments["port"], name="sink", price_per_thousand=1, max_connections=80, **limits)
     EmailType.objects.update(**PATIENCE)
     sys.stdout.write(json.dumps({"secret": key.secret}))
 
