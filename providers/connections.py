@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: A slot that is not renewed comes free after so long.
-SLOT_SECONDS = 60.0
-RENEW_SECONDS = 15.0
+SLOT_SECONDS = 20.0
+RENEW_SECONDS = 5.0
 #: A process that holds slots looks so often whether others want some.
 LOOK_SECONDS = 1.0
 #: Who was refused a slot and does not ask again is forgotten after so long.
