@@ -1,0 +1,1 @@
+"""Token verification, the pure parts: secrets of links, redirects, languages."""

@@ -1,0 +1,7 @@
+"""The hosted pages."""
+
+from django.urls import path
+
+from verification.views import VerifyPage
+
+urlpatterns = [path("verify/<str:token>", VerifyPage.as_view(), name="verify")]

@@ -1,0 +1,122 @@
+"""The page behind a verification's link.
+
+GET and HEAD change nothing: mail scanners and browsers follow links ahead of people. The POST of
+its button confirms. The link's secret is all it needs, so there is no cookie, no session and no
+CSRF token; and it must not get out, so pages are not stored and tell no other site where one came
+from. Links that are used up, expired, replaced or made up get one and the same page.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse, HttpResponseNotAllowed
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from verification.selectors.tokens import find_live, profile_of
+from verification.services.letters import app_name
+from verification.services.token_settings import redirect_after
+from verification.services.tokens import confirm
+from verification.tokens.languages import LANGUAGES, RIGHT_TO_LEFT, choose_language
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from verification.models import Verification
+
+_ASK, _DONE, _GONE, _AWAY = "ask", "done", "gone", "away"
+_STATUS = {_ASK: 200, _DONE: 200, _GONE: 410, _AWAY: 503}
+_RETRY_SECONDS = "5"
+
+
+@method_decorator(csrf_exempt, name="dispatch")
+class VerifyPage(View):
+    """Asks for the confirmation, and takes it."""
+
+    http_method_names = ["get", "head", "post", "options"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer; without the database, with a page that says so."""
+        try:
+            response = super().dispatch(request, *args, **kwargs)
+        except (OperationalError, InterfaceError):
+            response = _page(request, _AWAY)
+            response["Retry-After"] = _RETRY_SECONDS
+        assert isinstance(response, HttpResponse)  # noqa: S101 - for the type checker
+        return _closed(response)
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Refuse other methods, without the log entry that would name the path."""
+        del request, args, kwargs
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST", "OPTIONS"])
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        """Show the button, if the link works."""
+        verification = find_live(token, now=timezone.now())
+        return _page(request, _ASK if verification else _GONE, verification)
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        """Confirm, then show that or go where the application wants it."""
+        verification = confirm(token=token)
+        if verification is None:
+            return _page(request, _GONE)
+        goal = redirect_after(verification)
+        if not goal:
+            return _page(request, _DONE, verification)
+        response = HttpResponse(status=303)
+        response["Location"] = goal
+        return response
+
+
+def _page(
+    request: HttpRequest, kind: str, verification: Verification | None = None
+) -> HttpResponse:
+    wishes = [request.GET.get("lang", ""), verification.locale if verification else ""]
+    language = choose_language(wishes, request.headers.get("Accept-Language", ""))
+    context: dict[str, Any] = {
+        "kind": kind,
+        "language": language,
+        "direction": "rtl" if language in RIGHT_TO_LEFT else "ltr",
+        "languages": LANGUAGES if kind == _ASK else {},
+    }
+    if verification is not None:
+        profile = profile_of(verification.owner_id)
+        context |= {"email": verification.email, "app": app_name(verification, profile)}
+    with translation.override(language):
+        html = render_to_string("verification/page.html", context)
+    response = HttpResponse(html, status=_STATUS[kind])
+    response["Content-Language"] = language
+    response["Vary"] = "Accept-Language"
+    response["Content-Security-Policy"] = _policy(verification)
+    return response
+
+
+def _policy(verification: Verification | None) -> str:
+    """Return what the page may load, and where its form may lead to."""
+    goal = ""
+    if verification is not None and verification.redirect_url:
+        # Browsers hold redirects after a form to the same rule.
+        parts = urlsplit(verification.redirect_url)
+        goal = f" {parts.scheme}://{parts.netloc}"
+    return (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+        f"frame-ancestors 'none'; form-action 'self'{goal}"
+    )
+
+
+def _closed(response: HttpResponse) -> HttpResponse:
+    """Keep the link's secret from caches, other sites and search engines."""
+    response["Cache-Control"] = "no-store, private"
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-Robots-Tag"] = "noindex, nofollow"
+    # The server's log of refused requests would name the path.
+    response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001 - Django's mark
+    return response
