@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
@@ -265,7 +267,7 @@ def test_a_published_text_never_changes(template: Template) -> None:
 def test_faults_of_a_draft_are_named(
     template: Template, fields: dict[str, str], field: str
 ) -> None:
-    given = {"locale": "", "subject": "Hi", "html": "<p>x</p>", "text": "", **fields}
+    given: Any = {"locale": "", "subject": "Hi", "html": "<p>x</p>", "text": "", **fields}
     with pytest.raises(InvalidInputError) as caught:
         save_draft(template_id=template.pk, **given)
     assert field in caught.value.details

@@ -1,0 +1,334 @@
+/* The template editor: source with highlighting, a preview that follows, saving without leaving. */
+(() => {
+  "use strict";
+
+  const DEBOUNCE_MS = 350;
+  const MAIL_WIDTH = 640;
+  const MAX_COMPLETIONS = 500;
+  const PARTS = ["html", "text", "sample"];
+  const LEVELS = { error: "error", warning: "warning", info: "info" };
+
+  /* Room for a mail of 600 pixels, made by showing it smaller. */
+  const sizes = new ResizeObserver((entries) => {
+    for (const { target } of entries)
+      target.style.setProperty("--fit", String(Math.min(1, target.clientWidth / MAIL_WIDTH)));
+  });
+  document.querySelectorAll(".te-stage, .te-thumb").forEach((one) => sizes.observe(one));
+
+  const form = document.getElementById("te");
+  if (!form || !window.ace) return;
+  const byId = (id) => document.getElementById(id);
+  const canSave = form.hasAttribute("data-can-save");
+  const editors = {};
+  let isDirty = false;
+  let previewing = null;
+  let timer = 0;
+
+  /* --- source --- */
+
+  const isDark = () => document.documentElement.classList.contains("dark");
+  const theme = () => (isDark() ? "ace/theme/github_dark" : "ace/theme/github_light_default");
+
+  function startAce(name) {
+    const area = form.elements[name];
+    const pane = document.createElement("div");
+    pane.className = "te-ace";
+    area.hidden = true;
+    area.after(pane);
+    const editor = ace.edit(pane, {
+      mode: `ace/mode/${area.dataset.mode}`,
+      theme: theme(),
+      value: area.value,
+      readOnly: false,
+      useSoftTabs: true,
+      tabSize: 2,
+      wrap: true,
+      indentedSoftWrap: false,
+      showPrintMargin: false,
+      fontSize: 13,
+      placeholder: area.placeholder,
+      scrollPastEnd: 0.3,
+      enableBasicAutocompletion: name !== "sample" && [completer],
+      enableLiveAutocompletion: name !== "sample" && [completer],
+    });
+    editor.commands.addCommand({
+      name: "leave",
+      bindKey: { win: "Esc", mac: "Esc" },
+      exec: (one) => one.blur(),
+    });
+    editor.textInput.getElement().setAttribute("aria-label", `Source: ${name}`);
+    editor.session.on("change", () => {
+      area.value = editor.getValue();
+      touched();
+    });
+    editors[name] = editor;
+  }
+
+  /* --- completion: variables, where Liquid stands --- */
+
+  function paths(value, path, found) {
+    if (Array.isArray(value)) return;
+    for (const [name, inner] of Object.entries(value ?? {})) {
+      if (!/^[A-Za-z_][\w-]*$/.test(name) || found.size > MAX_COMPLETIONS) continue;
+      found.set(path + name, typeof inner === "object" ? "" : String(inner).slice(0, 30));
+      if (typeof inner === "object") paths(inner, `${path}${name}.`, found);
+    }
+  }
+
+  function variables() {
+    const found = new Map();
+    for (const one of document.querySelectorAll(".te-variables code"))
+      if (!one.textContent.includes("[]")) found.set(one.textContent, "");
+    try {
+      paths(JSON.parse(editors.sample.getValue() || "{}"), "", found);
+    } catch {
+      /* Half-written JSON: what the preview read before is enough. */
+    }
+    return found;
+  }
+
+  const completer = {
+    identifierRegexps: [/[\w.-]/],
+    getCompletions(editor, session, position, prefix, answer) {
+      const before = session.getLine(position.row).slice(0, position.column);
+      const isLiquid = Math.max(before.lastIndexOf("{{"), before.lastIndexOf("{%")) >
+        Math.max(before.lastIndexOf("}}"), before.lastIndexOf("%}"));
+      if (!isLiquid) return answer(null, []);
+      return answer(null, [...variables()].map(([name, shown]) => ({
+        value: name, caption: name, meta: shown || "variable",
+      })));
+    },
+  };
+
+  function showPart(name) {
+    for (const part of form.querySelectorAll(".te-part")) part.hidden = part.dataset.field !== name;
+    for (const tab of form.querySelectorAll(".te-tabs [data-part]")) {
+      const isActive = tab.dataset.part === name;
+      tab.classList.toggle("is-active", isActive);
+      tab.setAttribute("aria-selected", String(isActive));
+    }
+    editors[name].resize();
+  }
+
+  function goTo(field, line, column) {
+    if (!PARTS.includes(field)) {
+      form.elements[field]?.focus();
+      return;
+    }
+    showPart(field);
+    if (line > 0) editors[field].gotoLine(line, column - 1, true);
+    editors[field].focus();
+  }
+
+  /* --- marks --- */
+
+  function remarks() {
+    return [...document.querySelectorAll("#look [data-problem], #look [data-finding]")].map((one) => ({
+      field: one.dataset.field,
+      line: Number(one.dataset.line),
+      column: Number(one.dataset.column),
+      text: one.dataset.message,
+      level: one.hasAttribute("data-problem") ? "error" : LEVELS[one.dataset.severity],
+      isProblem: one.hasAttribute("data-problem"),
+    }));
+  }
+
+  function mark() {
+    const found = remarks();
+    const Range = ace.require("ace/range").Range;
+    for (const [name, editor] of Object.entries(editors)) {
+      const own = found.filter((one) => one.field === name && one.line > 0);
+      editor.session.setAnnotations(
+        own.map((one) => ({
+          row: one.line - 1, column: one.column - 1, text: one.text, type: one.level,
+        })),
+      );
+      for (const id of editor.marks ?? []) editor.session.removeMarker(id);
+      editor.marks = own
+        .filter((one) => one.isProblem)
+        .map((one) =>
+          editor.session.addMarker(new Range(one.line - 1, 0, one.line - 1, 1), "te-mark", "fullLine"),
+        );
+    }
+    const faulty = new Set(found.filter((one) => one.isProblem).map((one) => one.field));
+    for (const tab of form.querySelectorAll(".te-tabs [data-part]"))
+      tab.classList.toggle("has-fault", faulty.has(tab.dataset.part));
+    for (const line of form.querySelectorAll(".te-line"))
+      line.classList.toggle("has-fault", faulty.has(line.dataset.field));
+  }
+
+  /* --- preview --- */
+
+  function touched() {
+    isDirty = true;
+    tell("Not saved", "");
+    soon();
+  }
+
+  function soon() {
+    clearTimeout(timer);
+    timer = setTimeout(preview, DEBOUNCE_MS);
+  }
+
+  async function preview() {
+    previewing?.abort();
+    const own = (previewing = new AbortController());
+    byId("te-busy").hidden = false;
+    try {
+      const reply = await fetch(form.dataset.preview, {
+        method: "POST",
+        body: new FormData(form),
+        credentials: "same-origin",
+        signal: own.signal,
+      });
+      if (!reply.ok || reply.redirected) throw new Error(String(reply.status));
+      const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+      if (own === previewing) show(page.getElementById("look"));
+    } catch (error) {
+      if (error.name !== "AbortError") tell("No preview: the server does not answer.", "is-bad");
+    } finally {
+      if (own === previewing) byId("te-busy").hidden = true;
+    }
+  }
+
+  function show(fresh) {
+    if (!fresh) return;
+    if (!fresh.querySelector("[data-problem]") || !document.querySelector("#look .te-frame"))
+      byId("look-letter").replaceWith(fresh.querySelector("#look-letter"));
+    byId("look-remarks").replaceWith(fresh.querySelector("#look-remarks"));
+    showStage(fresh.querySelector("#look-stage"));
+    mark();
+  }
+
+  /* The old picture stays until the new one is there; of a source that cannot be read, the last. */
+  function showStage(fresh) {
+    const stage = byId("look-stage");
+    stage.querySelector(".te-plain-text").replaceWith(fresh.querySelector(".te-plain-text"));
+    const frames = fresh.querySelectorAll(".te-frame");
+    const isBroken = document.querySelector("#look [data-problem]") !== null;
+    stage.classList.toggle("is-stale", isBroken && stage.querySelector(".te-frame") !== null);
+    if (frames.length === 0) {
+      if (isBroken && stage.querySelector(".te-frame")) return;
+      stage.querySelectorAll(".te-frame, .te-none").forEach((one) => one.remove());
+      stage.append(...fresh.querySelectorAll(".te-none"));
+      return;
+    }
+    stage.querySelectorAll(".te-none").forEach((one) => one.remove());
+    for (const frame of frames) replaceFrame(stage, document.importNode(frame, true));
+  }
+
+  function replaceFrame(stage, frame) {
+    const kind = frame.classList.contains("is-dark") ? "is-dark" : "is-light";
+    const old = [...stage.querySelectorAll(`.te-frame.${kind}`)];
+    const shown = old.filter((one) => !one.classList.contains("is-coming"));
+    old.filter((one) => one.classList.contains("is-coming")).forEach((one) => one.remove());
+    if (shown.length > 0 && getComputedStyle(shown[0]).display !== "none") {
+      frame.classList.add("is-coming");
+      frame.addEventListener("load", () => {
+        frame.classList.remove("is-coming");
+        shown.forEach((one) => one.remove());
+      }, { once: true });
+    } else {
+      shown.forEach((one) => one.remove());
+    }
+    stage.append(frame);
+  }
+
+  /* --- saving --- */
+
+  function tell(text, tone) {
+    const state = byId("te-state");
+    state.textContent = text;
+    state.className = `te-state ms-muted ${tone}`;
+  }
+
+  function showFaults(faults) {
+    const rest = [];
+    for (const slot of form.querySelectorAll(".te-fault")) slot.textContent = "";
+    for (const { field, message } of faults) {
+      const slot = field && form.querySelector(`[data-field="${CSS.escape(field)}"] .te-fault`);
+      if (slot) slot.textContent = message;
+      else rest.push(message);
+    }
+    const box = byId("te-faults");
+    box.hidden = rest.length === 0;
+    box.textContent = rest.join(" ");
+    const first = faults.find((one) => PARTS.includes(one.field));
+    if (first) showPart(first.field);
+  }
+
+  async function save() {
+    if (!canSave) return;
+    tell("Saving …", "");
+    isDirty = false;
+    try {
+      const reply = await fetch(form.action, {
+        method: "POST",
+        body: new FormData(form),
+        credentials: "same-origin",
+        headers: { "X-Requested-With": "fetch" },
+      });
+      if (reply.redirected || (!reply.ok && reply.status !== 422)) throw new Error(reply.status);
+      const told = await reply.json();
+      form.elements.unchanged_since.value = told.unchanged_since;
+      showFaults(told.faults ?? []);
+      if (told.faults) throw new Error("faults");
+      tell(isDirty ? "Not saved" : "Draft saved", isDirty ? "" : "is-good");
+    } catch (error) {
+      isDirty = true;
+      tell(error.message === "faults" ? "Not saved: see the red lines" : "Not saved: the server does not answer.", "is-bad");
+    }
+  }
+
+  /* --- start --- */
+
+  document.documentElement.classList.add("is-scripted");
+  ace.config.set("useStrictCSP", true);
+  ace.config.setDefaultValue("session", "useWorker", false);
+  ace.config.set("basePath", new URL(".", document.querySelector("script[src*='/ace/ace']").src).pathname);
+  PARTS.forEach(startAce);
+  form.querySelector(".te-tabs").hidden = false;
+  showPart("html");
+  mark();
+
+  form.querySelector(".te-tabs").addEventListener("click", (event) => {
+    const tab = event.target.closest("[data-part]");
+    if (tab) {
+      showPart(tab.dataset.part);
+      editors[tab.dataset.part].focus();
+    }
+  });
+  form.addEventListener("input", (event) => {
+    if (event.target.name === "marketing") soon();
+    else if (event.target.name && !event.target.closest(".te-ace") && event.target.name !== "te-view") touched();
+  });
+  form.elements.format.addEventListener("change", () => {
+    form.querySelector("[data-format-name]").textContent = form.elements.format.selectedOptions[0].text;
+  });
+  form.addEventListener("submit", (event) => {
+    if (event.submitter?.hasAttribute("data-save") || !event.submitter) {
+      event.preventDefault();
+      save();
+    } else {
+      isDirty = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") {
+      event.preventDefault();
+      save();
+    }
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest(".te-goto");
+    if (!button) return;
+    const { field, line, column } = button.closest("li").dataset;
+    goTo(field, Number(line), Number(column));
+  });
+  addEventListener("beforeunload", (event) => {
+    if (isDirty && canSave) event.preventDefault();
+  });
+  new MutationObserver(() => Object.values(editors).forEach((one) => one.setTheme(theme()))).observe(
+    document.documentElement, { attributes: true, attributeFilter: ["class"] },
+  );
+})();
