@@ -11,6 +11,7 @@ from delivery.api.attachments import Attachment, Attachments, Download
 from delivery.api.changes import DONE, ChangeEmail, ChangeEmails
 from delivery.api.emails import Email, EmailBatch, Emails, EmailsByStatus
 from delivery.api.idempotency import idempotent
+from delivery.api.template_tests import TemplateTest
 from providers.api.budgets import Budgets, BudgetView
 from providers.api.costs import CostForecast, Costs, CostSplit
 from providers.api.performance import Performance
@@ -18,6 +19,25 @@ from providers.api.providers import ProviderKinds, Providers, ProviderTest, Prov
 from providers.api.quotas import Quotas
 from providers.api.routing import ExplainRouting, RoutingRules, RoutingRuleView
 from providers.api.smtp_configs import SmtpConfig, SmtpConfigs, SmtpConfigTest
+from templates_app.api.rendering import Render
+from templates_app.api.templates import Draft, DraftLocale, TemplateItem, Templates
+from templates_app.api.transfer import Export, Import
+from templates_app.api.versions import Diff, Publish, RollBack, Version, Versions
+from verification.api.sender_domains import CheckSenderDomain, SenderDomains, SenderDomainView
+from verification.api.validations import (
+    Validation,
+    ValidationCancel,
+    ValidationDownload,
+    ValidationResults,
+    Validations,
+)
+from verification.api.verifications import (
+    CancelVerification,
+    ResendVerification,
+    Verifications,
+    VerificationSettings,
+    VerificationView,
+)
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -56,5 +76,31 @@ urlpatterns: list[URLPattern] = [
     _route("costs/split", CostSplit),
     _route("budgets", idempotent(Budgets, locate="id")),
     _route("budgets/(?P<budget_id>[^/]+)", BudgetView),
+    _route("templates", idempotent(Templates, locate="id")),
+    _route("templates/import", idempotent(Import)),
+    _route("templates/(?P<name>[^/]+)", TemplateItem),
+    _route("templates/(?P<name>[^/]+)/draft", Draft),
+    _route("templates/(?P<name>[^/]+)/draft/(?P<locale>[^/]+)", DraftLocale),
+    _route("templates/(?P<name>[^/]+)/publish", idempotent(Publish)),
+    _route("templates/(?P<name>[^/]+)/roll-back", idempotent(RollBack)),
+    _route("templates/(?P<name>[^/]+)/versions", Versions),
+    _route("templates/(?P<name>[^/]+)/versions/(?P<number>[^/]+)", Version),
+    _route("templates/(?P<name>[^/]+)/diff", Diff),
+    _route("templates/(?P<name>[^/]+)/render", Render),
+    _route("templates/(?P<name>[^/]+)/test-send", idempotent(TemplateTest)),
+    _route("templates/(?P<name>[^/]+)/export", Export),
+    _route("validations", idempotent(Validations)),
+    _route("validations/(?P<job_id>[^/]+)", Validation),
+    _route("validations/(?P<job_id>[^/]+)/cancel", idempotent(ValidationCancel)),
+    _route("validations/(?P<job_id>[^/]+)/results", ValidationResults),
+    _route("validations/(?P<job_id>[^/]+)/download", ValidationDownload),
+    _route("verifications", idempotent(Verifications, locate="id")),
+    _route("verifications/settings", VerificationSettings),
+    _route("verifications/(?P<verification_id>[^/]+)", VerificationView),
+    _route("verifications/(?P<verification_id>[^/]+)/resend", idempotent(ResendVerification)),
+    _route("verifications/(?P<verification_id>[^/]+)/cancel", idempotent(CancelVerification)),
+    _route("sender-domains", idempotent(SenderDomains, locate="id")),
+    _route("sender-domains/(?P<domain_id>[^/]+)", SenderDomainView),
+    _route("sender-domains/(?P<domain_id>[^/]+)/check", CheckSenderDomain),
     _route("me", Me),
 ]

@@ -27,6 +27,7 @@ from delivery.models import Message
 from delivery.selectors import message_content, message_history, message_page, message_summary
 from delivery.services.accept import queue_message, queue_messages
 from delivery.services.accept_once import queue_message_once
+from delivery.services.deliverable import undeliverable
 from delivery.services.idempotency import Answer
 from delivery.states import Status
 from mailservice.core.errors import DomainError, InvalidInputError, NotFoundError
@@ -68,6 +69,10 @@ class Emails(APIView):
         """Read the message, and store its files."""
         now = timezone.now()
         message = parse_message(message_data(request), now=now, limits=limits())
+        if message.validate:
+            (error,) = undeliverable([message])
+            if error is not None:
+                raise error
         store_files([message], now=now)
         return message
 
@@ -107,7 +112,7 @@ class EmailBatch(APIView):
     def prepare(self, request: Request) -> BatchInput:
         """Read the batch, and store its files."""
         now = timezone.now()
-        batch = parse_batch(json_body(request), now=now, limits=limits())
+        batch = _without_undeliverable(parse_batch(json_body(request), now=now, limits=limits()))
         store_files((item.message for item in batch.items if item.message is not None), now=now)
         return batch
 
@@ -136,6 +141,18 @@ class EmailBatch(APIView):
             },
             status=202,
         )
+
+
+def _without_undeliverable(batch: BatchInput) -> BatchInput:
+    """Return the batch with errors in place of the messages that asked for a look and failed it."""
+    errors = undeliverable([item.message for item in batch.items])
+    if not any(errors):
+        return batch
+    items = (
+        item if error is None else replace(item, message=None, error=error)
+        for item, error in zip(batch.items, errors, strict=True)
+    )
+    return replace(batch, items=tuple(items))
 
 
 def _result(index: int, outcome: Accepted | DomainError) -> dict[str, Any]:

@@ -87,13 +87,15 @@ def _answer(view: Any, post: Any, request: Request, arguments: dict[str, Any]) -
 
 
 def request_hash(request: Request) -> bytes:
-    """Return 32 bytes that stand for method, path and body.
+    """Return 32 bytes that stand for method, path, query and body.
 
     Keyed, since bodies hold passwords. A multipart body counts by its parts: the boundary between
     them differs from one try to the next.
     """
     secret = settings.SECRET_KEY.encode()
-    digest = hmac.new(secret, f"{request.method} {request.path.rstrip('/')}\n".encode(), "sha256")
+    query = request.META.get("QUERY_STRING", "")
+    asked = f"{request.path.rstrip('/')}?{query}" if query else request.path.rstrip("/")
+    digest = hmac.new(secret, f"{request.method} {asked}\n".encode(), "sha256")
     if (request.content_type or "").startswith("multipart/"):
         digest.update(_parts(request))
     else:
