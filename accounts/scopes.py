@@ -14,6 +14,16 @@ class Scope(models.TextChoices):
     PROVIDERS_WRITE = "providers:write", "Create, change and delete provider accounts"
     TEMPLATES_READ = "templates:read", "Read templates"
     TEMPLATES_WRITE = "templates:write", "Create and change templates"
+    VERIFICATIONS_READ = "verifications:read", "Read verifications of addresses"
+    VERIFICATIONS_WRITE = "verifications:write", "Start, resend and cancel verifications"
+    #: Not among the defaults: a stolen key must not open the list of redirects.
+    VERIFICATIONS_SETTINGS = "verifications:settings", "Change how verifications look and lead"
+    DOMAINS_READ = "domains:read", "Read sender domains"
+    DOMAINS_WRITE = "domains:write", "Add, check and remove sender domains"
+    VALIDATIONS_READ = "validations:read", "Read jobs of address validation and their results"
+    VALIDATIONS_WRITE = "validations:write", "Validate addresses; start and stop jobs"
+    #: Talks to strangers' servers in our name, so it is given with care.
+    VALIDATIONS_PROBE = "validations:probe", "Have mail servers asked about mailboxes"
 
 
 #: Scopes of a key for which nobody asked for special ones: everything about one's own things.
@@ -24,4 +34,10 @@ DEFAULT_SCOPES = [
     Scope.PROVIDERS_WRITE.value,
     Scope.TEMPLATES_READ.value,
     Scope.TEMPLATES_WRITE.value,
+    Scope.VERIFICATIONS_READ.value,
+    Scope.VERIFICATIONS_WRITE.value,
+    Scope.DOMAINS_READ.value,
+    Scope.DOMAINS_WRITE.value,
+    Scope.VALIDATIONS_READ.value,
+    Scope.VALIDATIONS_WRITE.value,
 ]

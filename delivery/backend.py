@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email.message import Message as EmailPart
 from email.mime.base import MIMEBase
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from delivery.intake import AttachmentInput, Disposition, MessageInput
 from delivery.services.accept import Sender, queue_message
 from mailservice.core.addresses import Address, parse_address
 from mailservice.core.errors import DomainError
+from mailservice.core.mail import ServiceMail
+from mailservice.core.sealed import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,13 +35,49 @@ class QueueBackend(BaseEmailBackend):
             if not email_message.recipients():
                 continue
             try:
-                queue_message(message=_input(email_message), sender=_system_sender())
+                _queue(email_message)
             except DomainError:
                 if not self.fail_silently:
                     raise
             else:
                 count += 1
         return count
+
+
+def _queue(email: EmailMessage) -> None:
+    message = _input(email)
+    if not isinstance(email, ServiceMail):
+        queue_message(message=message, sender=_system_sender())
+        return
+    terms = email.terms
+    if terms.owner_id is None:
+        sender = replace(_system_sender(), is_test=terms.is_test)
+    else:
+        sender = Sender(terms.owner_id, terms.api_key_id, is_test=terms.is_test)
+    queue_message(message=_on_terms(message, email), sender=sender)
+
+
+def _on_terms(message: MessageInput, email: ServiceMail) -> MessageInput:
+    """Return the message as the service's own mail wants it: nothing in it is tracked."""
+    terms = email.terms
+    context = None if terms.context is None else dict(terms.context)
+    if terms.secrets:
+        recipients = email.recipients()
+        context = sealed(context or {}, terms.secrets, recipient=parse_address(recipients[0]).email)
+    changes: dict[str, Any] = {
+        "context": context,
+        "locale": terms.locale,
+        "metadata": dict(terms.metadata),
+        "priority": terms.priority,
+        "expires_at": terms.expires_at,
+        "track_opens": False,
+        "track_clicks": False,
+    }
+    if not email.has_own_sender:
+        changes |= {"from_": None, "from_name": terms.from_name}
+    if terms.template is not None:
+        changes |= {"template": terms.template, "subject": "", "html": "", "text": ""}
+    return replace(message, **changes)
 
 
 def _system_sender() -> Sender:

@@ -92,6 +92,10 @@ class Content(models.Model):
     text = models.TextField(blank=True)
     #: True if subject and bodies are templates to be rendered with each message's context.
     is_template = models.BooleanField(default=False)
+    #: How dates and numbers read in templates.
+    locale = models.CharField(max_length=35, blank=True, default="", db_default="")
+    #: True if CSS rules are written into the elements of each filled HTML.
+    inlines_css = models.BooleanField(default=False, db_default=False)
     template_version = models.ForeignKey(
         TemplateVersion, on_delete=models.PROTECT, null=True, related_name="+", db_index=False
     )

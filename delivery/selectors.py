@@ -18,6 +18,7 @@ from django.utils import timezone
 from delivery.models import Attachment, Attempt, Content, Event, Message, Upload
 from delivery.references import first_id_at
 from delivery.states import Status
+from mailservice.core.sealed import masked
 from mailservice.core.sql import PLAN_FOR_VALUES, set_local
 from providers.models import RoutingDecision
 from templates_app.engine import TemplateRenderProblem, TemplateSyntaxProblem, compile_source
@@ -245,7 +246,7 @@ def filled(
 ) -> str | None:
     """Return a template filled with a message's context, None if it cannot be filled."""
     try:
-        return compile_source(source, html=html).render(context or {}, now=now)
+        return compile_source(source, html=html).render(masked(context) or {}, now=now)
     except (TemplateSyntaxProblem, TemplateRenderProblem):
         return None
 

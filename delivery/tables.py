@@ -29,6 +29,8 @@ CONTENT_ROWS = RecordSet(
         "html": "text",
         "text": "text",
         "is_template": "boolean",
+        "locale": "text",
+        "inlines_css": "boolean",
         "template_version_id": "uuid",
         "track_opens": "boolean",
         "track_clicks": "boolean",

@@ -40,6 +40,21 @@ app.conf.beat_schedule = {
         "schedule": 3600.0,
         "options": {"queue": "maintenance", "expire_seconds": 86_400},
     },
+    "check sender domains": {
+        "task": "verification.tasks.check_sender_domains",
+        "schedule": 60.0,
+        "options": {"queue": "verification", "expire_seconds": 86_400},
+    },
+    "tend verifications": {
+        "task": "verification.tasks.tend_verifications",
+        "schedule": 3600.0,
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
+    },
+    "validation jobs": {
+        "task": "verification.tasks.tend_validation_jobs",
+        "schedule": 10.0,
+        "options": {"queue": "verification", "expire_seconds": 86_400},
+    },
 }
 
 

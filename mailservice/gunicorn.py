@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # ships no types
+
+from mailservice.core.masking import MaskingFormatter
 
 
 def _count(name: str, default: int) -> int:
@@ -39,6 +42,16 @@ class LineLogger(Logger):  # type: ignore[misc]  # as above
 
     error_fmt = "%(asctime)s %(levelname)-7s gunicorn: %(message)s"
     datefmt = "%H:%M:%S"
+
+    def setup(self, cfg: Any) -> None:
+        """Have no line show the secret of a link."""
+        super().setup(cfg)
+        for logger in (self.error_log, self.access_log):
+            for handler in logger.handlers:
+                held = handler.formatter
+                # Private, but there is no other way to its two formats.
+                style = held._fmt if held else None  # noqa: SLF001 - see above
+                handler.setFormatter(MaskingFormatter(style, self.datefmt))
 
 
 logger_class = LineLogger

@@ -13,6 +13,7 @@ handler500 = "mailservice.core.rest.server_error"
 urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
+    path("", include("verification.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("mailservice.api")),
     path("api/", include("mailservice.api")),

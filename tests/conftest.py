@@ -12,6 +12,8 @@ from delivery.email_types import forget_email_types
 from mailservice.core.broker import redis_client
 from providers.figures import forget_recent
 from providers.selectors import forget_snapshot
+from verification.mail_routes import forget_mail_routes
+from verification.selectors.validation import forget_domain_lists
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +22,8 @@ def _forget_the_last_test() -> Iterator[None]:
     forget_email_types()
     forget_snapshot()
     forget_recent()
+    forget_domain_lists()
+    forget_mail_routes()
     redis_client().flushdb()
     yield
     redis_client().close()

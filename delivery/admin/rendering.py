@@ -7,6 +7,7 @@ from delivery.compose import CompiledContent, MailFields, Preview, compile_conte
 from delivery.models import Disposition, Message
 from delivery.queue.contents import source_of
 from delivery.recipients import mail_fields
+from mailservice.core.sealed import masked
 
 
 def compiled(message: Message) -> CompiledContent:
@@ -33,7 +34,7 @@ def fields_of(message: Message) -> MailFields:
         message_id=message.pk,
         created_at=message.created_at,
         recipients=message.recipients,
-        context=message.context,
+        context=masked(message.context),
         headers=message.headers,
     )
 

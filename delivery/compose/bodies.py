@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from binascii import b2a_base64, b2a_qp
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from delivery.compose.errors import ComposeError
@@ -10,6 +11,9 @@ from delivery.compose.errors import ComposeError
 TransferEncoding = Literal["quoted-printable", "base64"]
 
 _LINE = 76
+#: Octets from which a text is encoded line by line, and lines kept for it.
+_WORTH_SPLITTING = 1024
+_CACHED_LINES = 4096
 _ASCII = bytes(range(128))
 
 
@@ -36,11 +40,24 @@ def canonical_text(text: str) -> str:
 
 def encode_text(text: str) -> EncodedText:
     """Encode any text; raises `ComposeError` if it holds half a surrogate pair."""
-    data = utf8(canonical_text(text)).replace(b"\n", b"\r\n")
-    if transfer_encoding(data) == "quoted-printable":
-        # The data ends in CRLF, so the soft breaks are CRLF, too.
-        return EncodedText("quoted-printable", b2a_qp(data, istext=True))
-    return EncodedText("base64", wrapped_base64(data))
+    data = utf8(canonical_text(text))
+    wire = data.replace(b"\n", b"\r\n")
+    if transfer_encoding(wire) == "base64":
+        return EncodedText("base64", wrapped_base64(wire))
+    if len(data) < _WORTH_SPLITTING:
+        return EncodedText("quoted-printable", b2a_qp(wire, istext=True))
+    lines = data.split(b"\n")
+    del lines[-1]  # empty: the text ends with a line end
+    return EncodedText("quoted-printable", b"".join(map(_quoted_line, lines)))
+
+
+@lru_cache(maxsize=_CACHED_LINES)
+def _quoted_line(line: bytes) -> bytes:
+    """Encode one line. Mails of one content share most of theirs, so most are at hand.
+
+    The line end is part of what is encoded: it makes the soft breaks CRLF.
+    """
+    return b2a_qp(line + b"\r\n", istext=True)
 
 
 def transfer_encoding(data: bytes) -> TransferEncoding:

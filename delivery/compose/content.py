@@ -11,7 +11,7 @@ from __future__ import annotations
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from delivery.compose.bodies import EncodedText, encode_text, utf8
 from delivery.compose.errors import ComposeError
@@ -24,10 +24,9 @@ from delivery.compose.headers import (
     wire_domain,
 )
 from delivery.compose.parts import mail_parts
-from delivery.compose.plaintext import html_to_text, text_template, tidy
 from delivery.compose.structure import Structure
 from mailservice.core.addresses import Address, domain_of
-from templates_app.engine import Compiled, compile_source
+from templates_app.rendering import FinishedMail, Part, Rendered, compile_mail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,17 +35,7 @@ if TYPE_CHECKING:
     from delivery.compose.source import ContentSource, MailFields
     from providers.mail_data import MailData
     from providers.mail_parts import MailParts
-
-_NO_CONTEXT: Mapping[str, object] = {}
-
-
-class Preview(NamedTuple):
-    """What a mail says, before it is encoded."""
-
-    subject: str
-    #: Empty if the mail has no HTML part.
-    html: str
-    text: str
+    from templates_app.engine import Compiled
 
 
 class CompiledContent:
@@ -56,17 +45,28 @@ class CompiledContent:
         self.source = source
         #: Starts every boundary: neither transfer encoding can produce `=_`.
         self.boundary = f"=_{_fingerprint(source)}"
-        self._subject = _Subject(source)
-        self._html = _Source(source.html, is_template=source.is_template, html=True)
-        self._text = _text_source(source, self._html)
+        self._mail = compile_mail(
+            FinishedMail(
+                source.subject,
+                source.html,
+                source.text,
+                is_template=source.is_template,
+                locale=source.locale,
+                inlines_css=source.inlines_css,
+            )
+        )
+        self._subject_line = ""
+        if self._mail.subject.is_constant:
+            self._subject_line = text_header("Subject", self._mail.subject.constant)
+        self._html = _encoded(self._mail.html)
+        self._text = _encoded(self._mail.text)
         self._head = _Head(source)
         self._structure = Structure(source, self.boundary)
 
     @property
     def templates(self) -> tuple[Compiled, ...]:
         """The compiled templates, for `first_problem` at acceptance; empty if nothing varies."""
-        sources = (self._subject.source, self._html, self._text)
-        return tuple(part.template for part in sources if part.template is not None)
+        return self._mail.templates
 
     def compose(self, fields: MailFields) -> MailData:
         """Return the mail, 7-bit unless an address needs SMTPUTF8, the same octets every time.
@@ -77,7 +77,7 @@ class CompiledContent:
         html, text = self._encoded_bodies(fields)
         structure = self._structure
         parts = [
-            self._head.lines(fields, self._subject.line(fields)),
+            self._head.lines(fields, self._line(fields)),
             structure.opening,
             *_part("plain", text),
         ]
@@ -91,7 +91,7 @@ class CompiledContent:
     def compose_general(self, fields: MailFields) -> bytes:
         """Return the same mail through the standard library."""
         html, text = self._bodies(fields)
-        head = self._head.lines(fields, self._subject.line(fields))
+        head = self._head.lines(fields, self._line(fields))
         files = self.source.attachments
         return head + mime_entity(
             html if self.source.html else None, text, files, boundary=self.boundary
@@ -103,8 +103,8 @@ class CompiledContent:
         Raises `ComposeError`, `TemplateRenderProblem` and what encoding a file raises.
         """
         html, text = self._bodies(fields)
-        self._head.lines(fields, self._subject.line(fields))
-        subject = self._subject.text(fields.context, fields.date)
+        self._head.lines(fields, self._line(fields))
+        subject = self._mail.render_subject(fields.context, now=fields.date)
         return mail_parts(self.source, fields, subject=subject, html=html, text=text)
 
     def needs_smtputf8(self, fields: MailFields) -> bool:
@@ -117,26 +117,27 @@ class CompiledContent:
         self, context: Mapping[str, object] | None, *, now: datetime | None = None
     ) -> str:
         """Return the subject of a mail with this context. Raises `TemplateRenderProblem`."""
-        return self._subject.text(context, now)
+        return self._mail.render_subject(context, now=now)
 
-    def render_preview(self, fields: MailFields) -> Preview:
+    def render_preview(self, fields: MailFields) -> Rendered:
         """Return subject and bodies as `compose` would encode them."""
-        html, text = self._bodies(fields)
-        return Preview(self._subject.text(fields.context, fields.date), html, text)
+        return self._mail.render(fields.context, now=fields.date)
+
+    def _line(self, fields: MailFields) -> str:
+        """Return the header line. Raises `ComposeError` for a line break in a value."""
+        if self._subject_line:
+            return self._subject_line
+        return text_header("Subject", self._mail.render_subject(fields.context, now=fields.date))
 
     def _bodies(self, fields: MailFields) -> tuple[str, str]:
-        html = self._html.fill(fields.context, fields.date)
-        if self._text.is_derived:
-            return html, html_to_text(html)
-        text = self._text.fill(fields.context, fields.date)
-        return html, tidy(text) if self._text.is_made else text
+        return self._mail.render_bodies(fields.context, now=fields.date)
 
     def _encoded_bodies(self, fields: MailFields) -> tuple[EncodedText | None, EncodedText]:
-        if self._html.encoded and self._text.encoded:
-            return (self._html.encoded if self.source.html else None), self._text.encoded
-        html, text = self._bodies(fields)
-        encoded_html = self._html.encoded or encode_text(html)
-        encoded_text = self._text.encoded or encode_text(text)
+        encoded_html, encoded_text = self._html, self._text
+        if encoded_html is None or encoded_text is None:
+            html, text = self._bodies(fields)
+            encoded_html = encoded_html or encode_text(html)
+            encoded_text = encoded_text or encode_text(text)
         return (encoded_html if self.source.html else None), encoded_text
 
 
@@ -145,74 +146,9 @@ def compile_content(source: ContentSource) -> CompiledContent:
     return CompiledContent(source)
 
 
-class _Source:
-    """A subject or body: constant (then also encoded), or a template to fill."""
-
-    def __init__(
-        self, source: str | Compiled, *, is_template: bool, html: bool, is_made: bool = False
-    ) -> None:
-        self.template: Compiled | None = None
-        self.constant = ""
-        self.encoded: EncodedText | None = None
-        #: Made from the HTML source once, as a template of its own.
-        self.is_made = is_made
-        #: To be made from each rendered HTML.
-        self.is_derived = False
-        if isinstance(source, str) and is_template:
-            source = compile_source(source, html=html)
-        if isinstance(source, str):
-            self._fix(source)
-        elif source.is_constant:
-            self._fix(source.render(_NO_CONTEXT))
-        else:
-            self.template = source
-
-    def fill(self, context: Mapping[str, object] | None, now: datetime | None) -> str:
-        """Return the text for a context."""
-        if self.template is None:
-            return self.constant
-        return self.template.render(context or _NO_CONTEXT, now=now)
-
-    def _fix(self, text: str) -> None:
-        self.constant = text
-        self.encoded = encode_text(text)
-
-
-def _text_source(source: ContentSource, html: _Source) -> _Source:
-    """Return the plain-text part: as given, or made from the HTML."""
-    if source.text or not source.html:
-        return _Source(source.text, is_template=source.is_template, html=False)
-    if html.template is None:
-        return _Source(html_to_text(html.constant), is_template=False, html=False)
-    template = text_template(source.html)
-    if template is not None:
-        return _Source(template, is_template=True, html=False, is_made=True)
-    derived = _Source("", is_template=False, html=False)
-    derived.encoded = None
-    derived.is_derived = True
-    return derived
-
-
-class _Subject:
-    """The subject: its line is kept if it is the same for all."""
-
-    def __init__(self, source: ContentSource) -> None:
-        subject = source.subject
-        if source.is_template:
-            # Line ends of the source are layout; those in a value are refused.
-            subject = " ".join(subject.splitlines())
-        self.source = _Source(subject, is_template=source.is_template, html=False)
-        self._line = None
-        if self.source.template is None:
-            self._line = text_header("Subject", self.source.constant)
-
-    def text(self, context: Mapping[str, object] | None, now: datetime | None) -> str:
-        """Return the subject for a context."""
-        return self.source.fill(context, now).strip(" ")
-
-    def line(self, fields: MailFields) -> str:
-        """Return the header line. Raises `ComposeError` for a line break in a value."""
-        return self._line or text_header("Subject", self.text(fields.context, fields.date))
+def _encoded(part: Part) -> EncodedText | None:
+    """Return the encoded body if it is the same in every mail."""
+    return encode_text(part.constant) if part.is_constant else None
 
 
 class _Head:

@@ -43,6 +43,10 @@ class ContentSource:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Subject and bodies are templates, filled with each message's context.
     is_template: bool = False
+    #: How dates and numbers read in templates.
+    locale: str = ""
+    #: CSS rules are written into the elements of each filled HTML.
+    inlines_css: bool = False
     attachments: tuple[AttachmentSource, ...] = ()
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: What an entry of `recipients` may hold beside the shared content.
 ITEM_FIELDS = frozenset(
-    {"to", "cc", "bcc", "context", "headers", "metadata", "tags", "locale", "send_at"}
+    {"to", "cc", "bcc", "context", "headers", "metadata", "tags", "locale", "send_at", "validate"}
 )
 _SHARED_FIELDS = CONTENT_FIELDS | ENVELOPE_FIELDS | {"recipients"}
 _MAX_NAMED = 10
@@ -41,10 +41,10 @@ def parse_batch(data: Mapping[str, object], *, now: datetime, limits: Limits) ->
     """Return the items of a batch, each with its message or its error.
 
     `data` is `{"messages": [message, …]}`, or one content and `"recipients": [{"to", "cc", "bcc",
-    "context", "headers", "metadata", "tags", "locale", "send_at"}, …]`. There, an item's context,
-    headers and metadata are laid over the shared ones key by key, its tags are added, its locale
-    and `send_at` replace them; a plain string stands for `{"to": …}`. Raises `InvalidInputError`
-    only for a fault that is not one item's.
+    "context", "headers", "metadata", "tags", "locale", "send_at", "validate"}, …]`. There, an
+    item's context, headers and metadata are laid over the shared ones key by key, its tags are
+    added, its locale, `send_at` and `validate` replace them; a plain string stands for
+    `{"to": …}`. Raises `InvalidInputError` only for a fault that is not one item's.
     """
     if data.get("messages") is None:
         return _parse_shared(data, now, limits)
@@ -173,6 +173,8 @@ class _ItemReader:
         if "send_at" in given:
             arguments["send_at"] = read_send_at(given["send_at"], faults, self.now)
             check_expiry(arguments.get("expires_at"), arguments["send_at"], faults, self.now)
+        if "validate" in given:
+            arguments["validate"] = fields.read_flag(given["validate"], "validate", faults)
 
 
 def _merged(shared: dict[str, Any] | None, own: object) -> object:

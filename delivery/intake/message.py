@@ -33,7 +33,7 @@ ENVELOPE_FIELDS = frozenset({"to", "cc", "bcc"})
 _CONTENT_FIELDS = (
     "from from_name reply_to subject html text template context locale headers tags metadata "
     "email_type priority attachments send_at expires_at sequence_key track_opens track_clicks "
-    "encrypt provider_id"
+    "encrypt validate provider_id"
 )
 CONTENT_FIELDS = frozenset(_CONTENT_FIELDS.split())
 FIELDS = ENVELOPE_FIELDS | CONTENT_FIELDS
@@ -200,7 +200,7 @@ def _read_options(given: dict[str, object], faults: Faults, arguments: Arguments
         arguments["sequence_key"] = fields.read_sequence_key(given["sequence_key"], faults)
     if "provider_id" in given:
         arguments["provider_id"] = fields.read_uuid(given["provider_id"], "provider_id", faults)
-    for flag in ("track_opens", "track_clicks"):
+    for flag in ("track_opens", "track_clicks", "validate"):
         if flag in given:
             arguments[flag] = fields.read_flag(given[flag], flag, faults)
     if fields.read_flag(given.get("encrypt"), "encrypt", faults):

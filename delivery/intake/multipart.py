@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 _JSON_PARTS = ("message", "data")
 _REPEATABLE = frozenset({"to", "recipients", "cc", "bcc", "reply_to", "tags"})
 _AS_JSON = frozenset(
-    {"context", "headers", "metadata", "priority", "track_opens", "track_clicks", "encrypt"}
+    [
+        "context",
+        "headers",
+        "metadata",
+        "priority",
+        "track_opens",
+        "track_clicks",
+        "encrypt",
+        "validate",
+    ]
 )
 _FILE_PARTS = {"attachments": "attachment", "attachment": "attachment", "inline": "inline"}
 

@@ -95,6 +95,8 @@ class MessageInput:
     track_opens: bool | None = None
     track_clicks: bool | None = None
     encrypt: bool = False
+    #: Refuse recipients that mail cannot reach, as far as that is known within a second.
+    validate: bool | None = None
     provider_id: UUID | None = None
 
 

@@ -117,6 +117,8 @@ class Migration(migrations.Migration):
                 ('html', models.TextField(blank=True)),
                 ('text', models.TextField(blank=True)),
                 ('is_template', models.BooleanField(default=False)),
+                ('locale', models.CharField(blank=True, db_default='', default='', max_length=35)),
+                ('inlines_css', models.BooleanField(db_default=False, default=False)),
                 ('track_opens', models.BooleanField(null=True)),
                 ('track_clicks', models.BooleanField(null=True)),
                 ('created_at', models.DateTimeField()),

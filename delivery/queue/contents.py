@@ -42,6 +42,8 @@ def source_of(content: Content) -> ContentSource:
         reply_to=tuple(Address(item["email"], item["name"]) for item in content.reply_to),
         headers={},
         is_template=content.is_template,
+        locale=content.locale,
+        inlines_css=content.inlines_css,
         attachments=tuple(_attachment(item) for item in content.attachments.all()),
     )
 

@@ -16,6 +16,7 @@ from delivery.recipients import mail_fields
 from delivery.states import EventKind, Status
 from mailservice.core.addresses import domain_of, normalized
 from mailservice.core.errors import DomainError
+from mailservice.core.sealed import unsealed
 from providers.routing import MessageFacts
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class InHand:
             message_id=message.id,
             created_at=message.created_at,
             recipients=message.recipients,
-            context=message.context,
+            context=unsealed(message.context, message.addresses),
             headers=message.headers,
         )
 

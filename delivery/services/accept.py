@@ -19,6 +19,7 @@ from delivery.email_types import email_types
 from delivery.models import EmailType, Message
 from delivery.queue.sequences import lock_sequences
 from delivery.services.attachments import AttachmentLink, link_attachments, resolve_attachments
+from delivery.services.texts import check_context, compiled_source, source_of_message
 from delivery.states import Lane, Status
 from delivery.tables import CONTENT, CONTENT_ROWS, MESSAGE, MESSAGE_ROWS
 from mailservice.core.addresses import Address, domain_of, normalized
@@ -28,8 +29,6 @@ from mailservice.core.sql import to_json
 from providers.models import Provider
 from providers.routing import MessageFacts
 from providers.selectors import recent_snapshot
-from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source, first_problem
-from templates_app.selectors import published_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from delivery.intake import MessageInput
+    from templates_app.engine import Compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A content ready for messages: its row, and its templates for checking contexts."""
+    """A content ready for messages: its row, and its templates and schema to check contexts."""
 
     content: Mapping[str, Any]
     email_type: EmailType
     compiled: tuple[Compiled, ...]
+    schema: Mapping[str, Any]
 
 
 def queue_message(
@@ -165,7 +166,7 @@ def _shared_content(
         message.from_,
         message.reply_to,
         message.template,
-        message.locale if message.template else "",
+        message.locale if message.template or message.context is not None else "",
         message.context is None,
         message.email_type,
         message.provider_id,
@@ -192,8 +193,8 @@ def _add_content(message: MessageInput, sender: Sender, draft: Draft) -> _Prepar
             "email_type", f"Unknown email type {message.email_type!r}; known are {known}."
         )
     _check_provider(message, sender)
-    source = _source(message, sender)
-    compiled = _compile(source) if source["is_template"] else ()
+    source, schema = source_of_message(message, user_id=sender.user_id)
+    compiled = compiled_source(source)
     links = resolve_attachments(message.attachments, owner_id=sender.user_id, now=draft.now)
     from_ = _from_address(message, sender)
     content = {
@@ -209,44 +210,7 @@ def _add_content(message: MessageInput, sender: Sender, draft: Draft) -> _Prepar
     draft.contents.append(content)
     if links:
         draft.links.append((content["id"], links))
-    return _Prepared(content, email_type, compiled)
-
-
-def _source(message: MessageInput, sender: Sender) -> dict[str, Any]:
-    """Return what the mail says: inline, or the frozen text of a template."""
-    if message.template is None:
-        return {
-            "subject": message.subject,
-            "html": message.html,
-            "text": message.text,
-            "is_template": message.context is not None,
-            "template_version_id": None,
-        }
-    version = published_version(
-        name=message.template, user_id=sender.user_id, locale=message.locale
-    )
-    return {
-        "subject": message.subject or version.subject,
-        "html": version.html,
-        "text": version.text,
-        "is_template": True,
-        "template_version_id": version.pk,
-    }
-
-
-def _compile(source: Mapping[str, Any]) -> tuple[Compiled, ...]:
-    """Compile subject and bodies. Raises `InvalidInputError` for the field with the fault."""
-    compiled = []
-    for name in ("subject", "html", "text"):
-        if not source[name]:
-            continue
-        try:
-            compiled.append(compile_source(source[name], html=name == "html"))
-        except TemplateSyntaxProblem as problem:
-            raise InvalidInputError.for_field(
-                name, problem.message, code="template_syntax"
-            ) from None
-    return tuple(compiled)
+    return _Prepared(content, email_type, compiled, schema)
 
 
 def _check_provider(message: MessageInput, sender: Sender) -> None:
@@ -298,10 +262,12 @@ def _add_message(
     draft: Draft,
     group_id: UUID | None,
 ) -> Accepted:
-    if prepared.compiled:
-        problem = first_problem(prepared.compiled, message.context or {})
-        if problem is not None:
-            raise InvalidInputError.for_field("context", problem.message, code="template_render")
+    check_context(
+        message.context or {},
+        compiled=prepared.compiled,
+        schema=prepared.schema,
+        locale=prepared.content["locale"],
+    )
     is_later = message.send_at is not None and message.send_at > draft.now
     status = Status.SCHEDULED if is_later else Status.QUEUED
     recipients = [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOME = DEVELOPMENT_HOME
-QUEUES = "transactional,bulk,events,maintenance"
+QUEUES = "transactional,bulk,events,verification,maintenance"
 
 #: Children of a launcher killed a moment ago may need this long to free the port.
 _PORT_SECONDS = 3.0

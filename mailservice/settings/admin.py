@@ -108,6 +108,17 @@ UNFOLD: dict[str, Any] = {
                 "items": [_item("Templates", "article", "templates.template")],
             },
             {
+                "title": "Addresses",
+                "separator": True,
+                "items": [
+                    _item("Sender domains", "verified", "verification.senderdomain"),
+                    _item("Verifications", "mark_email_read", "verification.verification"),
+                    _item("Verification settings", "tune", "verification.verificationprofile"),
+                    _item("Validation", "fact_check", "verification.validationjob"),
+                    _item("Domain lists", "domain", "verification.domainentry"),
+                ],
+            },
+            {
                 "title": "Access",
                 "separator": True,
                 "items": [

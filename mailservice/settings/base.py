@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import django_stubs_ext
@@ -256,6 +257,36 @@ OUTGOING_HTTP_ALLOW_PRIVATE = env.flag("OUTGOING_HTTP_ALLOW_PRIVATE", default=Fa
 #: How many days idempotency keys are remembered.
 IDEMPOTENCY_DAYS = _at_least("IDEMPOTENCY_DAYS", 2, 1)
 
+# --- verification ---------------------------------------------------------------------------------
+
+#: Name servers such as 192.0.2.1 or 192.0.2.1:5353; none: those of the system.
+DNS_RESOLVERS: list[str] = env.list("DNS_RESOLVERS", default=[])
+for _server in DNS_RESOLVERS:
+    if not re.fullmatch(r"[0-9.]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?|[0-9A-Fa-f:.]+", _server):
+        raise ImproperlyConfigured(f"DNS_RESOLVERS: {_server!r} is no address with optional port.")
+#: One question to the DNS takes no longer, over all name servers.
+DNS_TIMEOUT_SECONDS = _at_least("DNS_TIMEOUT_SECONDS", 3, 1)
+#: Verification mails within an hour: to one address for one owner, and started by one API key.
+VERIFICATIONS_PER_ADDRESS = _at_least("VERIFICATIONS_PER_ADDRESS", 6, 1)
+VERIFICATIONS_PER_KEY = _at_least("VERIFICATIONS_PER_KEY", 1_000, 1)
+#: After so many days a verification that is over is forgotten.
+VERIFICATION_DAYS = _at_least("VERIFICATION_DAYS", 90, 1)
+#: How long a validation job may wait for DNS in all; the rest of its domains is then unknown.
+VALIDATION_JOB_DNS_SECONDS = _at_least("VALIDATION_JOB_DNS_SECONDS", 3600, 1)
+VALIDATION_MAX_ADDRESSES = _at_least("VALIDATION_MAX_ADDRESSES", 1_000_000, 1)
+#: Chunks of validation jobs in work at the same time, on all hosts.
+VALIDATION_CONCURRENCY = _at_least("VALIDATION_CONCURRENCY", 2, 1)
+VALIDATION_RESULT_DAYS = _at_least("VALIDATION_RESULT_DAYS", 7, 1)
+#: Whether mail servers may be asked about mailboxes: docs/validation.md tells what that risks.
+VALIDATION_PROBE = env.flag("VALIDATION_PROBE", default=False)
+VALIDATION_PROBE_HELO = env.str("VALIDATION_PROBE_HELO", default=urlsplit(PUBLIC_URL).hostname)
+VALIDATION_PROBE_FROM = env.str("VALIDATION_PROBE_FROM", default="")
+VALIDATION_PROBE_PORT = _at_least("VALIDATION_PROBE_PORT", 25, 1)
+#: Probes per minute and operator of mail servers.
+VALIDATION_PROBE_RATE = _at_least("VALIDATION_PROBE_RATE", 20, 1)
+#: Also probe hosts with addresses of private networks.
+VALIDATION_PROBE_PRIVATE = env.flag("VALIDATION_PROBE_PRIVATE", default=False)
+
 #: Bounds of one request, each named in the error that it causes.
 MAX_RECIPIENTS = _at_least("MAX_RECIPIENTS", 100, 1)
 MAX_BATCH = _at_least("MAX_BATCH", 1000, 1)
@@ -358,6 +389,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
+            "class": "mailservice.core.masking.MaskingFormatter",
             "format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
             "datefmt": "%H:%M:%S",
         }

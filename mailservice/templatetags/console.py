@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django import template
 
 from mailservice.core.presentation import moment as _moment
+from mailservice.core.sealed import masked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.utils.safestring import SafeString
 
 register = template.Library()
@@ -26,6 +29,12 @@ def moment(value: object) -> SafeString | object:
 def pretty_json(value: object) -> str:
     """Show data as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.filter
+def without_secrets(context: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Show a mail's context with dots for what only its recipient may read."""
+    return masked(context)
 
 
 @register.filter

@@ -7,14 +7,26 @@ from templates_app.engine.compiled import (
     first_problem,
     missing_variables,
 )
-from templates_app.engine.errors import TemplateRenderProblem, TemplateSyntaxProblem
+from templates_app.engine.errors import (
+    Missing,
+    TemplateRenderProblem,
+    TemplateSyntaxProblem,
+    place,
+)
+from templates_app.engine.hints import did_you_mean
+from templates_app.engine.scan import Construct, scan
 
 __all__ = [
     "EACH",
     "Compiled",
+    "Construct",
+    "Missing",
     "TemplateRenderProblem",
     "TemplateSyntaxProblem",
     "compile_source",
+    "did_you_mean",
     "first_problem",
     "missing_variables",
+    "place",
+    "scan",
 ]

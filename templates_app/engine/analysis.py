@@ -24,7 +24,10 @@ from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.exceptions import LiquidSyntaxError
 
 from templates_app.engine.context import BoundedRange, DirectPath
+from templates_app.engine.hints import did_you_mean
 from templates_app.engine.limits import MAX_RANGE
+from templates_app.engine.locales import MAIL_FACTS
+from templates_app.engine.nodes import IsolateNode
 
 if TYPE_CHECKING:
     from liquid.expression import Expression
@@ -34,6 +37,8 @@ EACH = "[]"
 Names = tuple[str, ...]
 
 _CONDITIONAL = (IfNode, UnlessNode, CaseNode, ConditionalBlockNode, MultiExpressionBlockNode)
+#: What their expressions name need not be there; a partial may have a default for its argument.
+_EXCUSED = (*_CONDITIONAL, IsolateNode)
 _BRANCHING = (*_CONDITIONAL, ForNode)
 
 
@@ -100,8 +105,11 @@ class _Walk:
         """Look at a node and what is inside it; `scope` holds the names of enclosing loops."""
         for expression in node.expressions():
             self._secure(expression)
-            if not isinstance(node, _CONDITIONAL):
+            if not isinstance(node, _EXCUSED):
                 self._need(expression, scope)
+        if isinstance(node, IsolateNode):
+            self._visit_isolated(node, scope, is_certain=is_certain)
+            return
         inner_scope = self._loop_scope(node, scope)
         inner_certain = is_certain and not isinstance(node, _BRANCHING)
         for child in node.children(self.static_context):
@@ -111,6 +119,19 @@ class _Walk:
         else:
             for name in node.template_scope():
                 self.template_locals[str(name)] = _Local()
+
+    def _visit_isolated(
+        self, node: IsolateNode, scope: Mapping[str, _Local], *, is_certain: bool
+    ) -> None:
+        """Look into a partial: it knows its arguments and the context only."""
+        inner: dict[str, _Local] = {}
+        for argument in node.arguments:
+            value = argument.value
+            path = self._resolve(value, scope) if isinstance(value, Path) else None
+            inner[str(argument.name)] = _Local(path)
+        outside, self.template_locals = self.template_locals, {}
+        self.visit(node.block, inner, is_certain=is_certain)
+        self.template_locals = outside
 
     def _loop_scope(self, node: Node, scope: Mapping[str, _Local]) -> Mapping[str, _Local]:
         if not isinstance(node, ForNode):
@@ -138,6 +159,8 @@ class _Walk:
             return None
         root, *rest = names
         local = scope.get(root) or self.template_locals.get(root)
+        if local is None and root == MAIL_FACTS:
+            return None
         if local is None:
             return (root, *rest)
         if local.path is not None:
@@ -155,7 +178,8 @@ class _Walk:
             _check_range(expression)
         for used in getattr(expression, "filters", None) or ():
             if used.name not in self.filters:
-                raise LiquidSyntaxError(f"unknown filter '{used.name}'", token=used.token)
+                hint = did_you_mean(used.name, self.filters)
+                raise LiquidSyntaxError(f"unknown filter '{used.name}'{hint}", token=used.token)
         for child in expression.children():
             self._secure(child)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,14 @@ from liquid.undefined import FalsyStrictUndefined
 from templates_app.engine import filters, nodes
 from templates_app.engine.analysis import Names, missing_paths, prepare
 from templates_app.engine.context import OutputBuffer, SandboxContext
-from templates_app.engine.errors import TemplateRenderProblem, TemplateSyntaxProblem
-from templates_app.engine.limits import MAX_NESTING, MAX_OUTPUT_CHARS, MAX_SOURCE_CHARS
+from templates_app.engine.errors import TemplateRenderProblem, TemplateSyntaxProblem, place
+from templates_app.engine.hints import did_you_mean, missing, words_for
+from templates_app.engine.limits import MAX_ELEMENTS, MAX_NESTING, MAX_OUTPUT_CHARS
+from templates_app.engine.scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from liquid.ast import Node
     from liquid.token import Token
 
 _CACHED_TEMPLATES = 512
@@ -29,6 +32,10 @@ _CACHED_TEMPLATES = 512
 _CACHED_SOURCE_CHARS = 50_000
 #: They load other templates, repeat without bound, or open a second grammar.
 _BANNED_TAGS = ("include", "render", "liquid", "tablerow")
+#: Worked in when a template is saved.
+_STORED_ONLY = ("render", "layout", "block")
+_UNEXPECTED_TAG = re.compile(r"unexpected tag '(\w+)'")
+_START_TAG = re.compile("<[a-zA-Z]")
 #: What stays possible for odd, but plain, values.
 _RENDER_ERRORS = (*filters.FILTER_ERRORS, RecursionError)
 
@@ -37,20 +44,10 @@ class Compiled:
     """A template ready to be filled; immutable, safe to share between threads.
 
     `required_paths` names what the template reads from its context, a path being a tuple of
-    names in which `EACH` stands for every item of a list. `literals` is set when the
-    template is text with `{{ … }}` in it and nothing else: the pieces of text around the outputs,
-    always one more than `values` gives.
+    names in which `EACH` stands for every item of a list.
     """
 
-    __slots__ = (
-        "_nodes",
-        "_outputs",
-        "_template",
-        "html",
-        "is_exact",
-        "literals",
-        "required_paths",
-    )
+    __slots__ = ("_nodes", "_template", "html", "is_constant", "is_exact", "required_paths")
 
     def __init__(self, template: BoundTemplate, *, html: bool) -> None:
         needs = prepare(template)
@@ -59,48 +56,27 @@ class Compiled:
         #: False if even a context that holds all `required_paths` may lack something.
         self.is_exact = needs.is_exact
         self._template = template
-        self._nodes: tuple[tuple[Node, nodes.Run], ...] = tuple(
-            (node, node.render) for node in template.nodes
-        )
-        self.literals, self._outputs = _slots(template)
+        self._nodes = tuple(nodes.runs_of(template.nodes))
+        #: True if the template is text without any Liquid in it.
+        self.is_constant = all(isinstance(node, ContentNode) for node in template.nodes)
 
-    @property
-    def is_constant(self) -> bool:
-        """True if the template is text without any Liquid in it."""
-        return self.literals is not None and len(self.literals) == 1
-
-    def render(self, context: Mapping[str, object], *, now: datetime | None = None) -> str:
+    def render(
+        self, context: Mapping[str, object], *, now: datetime | None = None, locale: str = ""
+    ) -> str:
         """Return the filled template. Raises `TemplateRenderProblem`.
 
         `context` is plain data (what JSON can say). `now` is what `'now' | date` means, by default
-        the present moment.
+        the present moment. Dates and numbers read as in `locale`.
         """
-        state = SandboxContext(self._template, context, now=now or _present())
+        state = SandboxContext(self._template, context, now=now or _present(), locale=locale)
         buffer = OutputBuffer(MAX_OUTPUT_CHARS)
         node: Any = None
         try:
             for node, render in self._nodes:  # noqa: B007 - tells the place of an error below
                 render(state, buffer)
         except (LiquidError, LiquidInterrupt, *_RENDER_ERRORS) as error:
-            raise _render_problem(error, node.token) from error
+            raise _render_problem(error, node.token, context) from error
         return buffer.getvalue()
-
-    def values(self, context: Mapping[str, object], *, now: datetime | None = None) -> list[str]:
-        """Return the texts of the outputs of a template that has `literals`, in order.
-
-        Joined with the literals they are what `render` gives. Raises `TemplateRenderProblem`.
-        """
-        state = SandboxContext(self._template, context, now=now or _present())
-        node: Any = None
-        try:
-            texts = []
-            for node in self._outputs:
-                texts.append(node.text(state))
-        except (LiquidError, *_RENDER_ERRORS) as error:
-            raise _render_problem(error, node.token) from error
-        if sum(map(len, texts)) + sum(map(len, self.literals or ())) > MAX_OUTPUT_CHARS:
-            raise TemplateRenderProblem("The template writes too much.", code="template_limit")
-        return texts
 
 
 def compile_source(source: str, *, html: bool) -> Compiled:
@@ -126,7 +102,7 @@ def missing_variables(templates: Iterable[Compiled], context: Mapping[str, objec
 
 
 def first_problem(
-    templates: Iterable[Compiled], context: Mapping[str, object]
+    templates: Iterable[Compiled], context: Mapping[str, object], *, locale: str = ""
 ) -> TemplateRenderProblem | None:
     """Return why a mail with this context could not be written, or None if no variable is missing.
 
@@ -136,7 +112,7 @@ def first_problem(
         if template.is_exact and not missing_paths(template.required_paths, context):
             continue
         try:
-            template.render(context)
+            template.render(context, locale=locale)
         except TemplateRenderProblem as problem:
             return problem
     return None
@@ -150,6 +126,7 @@ def _environment(*, html: bool) -> Environment:
     environment = _SandboxEnvironment(undefined=FalsyStrictUndefined, autoescape=html)
     for name in _BANNED_TAGS:
         del environment.tags[name]
+    environment.add_tag(nodes.IsolateTag)
     filters.install(environment)
     return environment
 
@@ -174,11 +151,13 @@ class _SandboxEnvironment(Environment):
 
 # Tags are looked up and filters bound when a template is parsed; both never change afterwards.
 _ENVIRONMENTS = {html: _environment(html=html) for html in (False, True)}
+_TAGS = tuple(name for name in _ENVIRONMENTS[True].tags if name.isalpha())
 
 
 def _compile(source: str, html: bool) -> Compiled:  # noqa: FBT001 - half of a cache key
-    if len(source) > MAX_SOURCE_CHARS:
-        raise TemplateSyntaxProblem(1, 1, f"a template has at most {MAX_SOURCE_CHARS:,} characters")
+    scan(source)
+    if html:
+        _check_elements(source)
     try:
         return Compiled(_ENVIRONMENTS[html].from_string(source), html=html)
     except LiquidError as error:
@@ -187,24 +166,17 @@ def _compile(source: str, html: bool) -> Compiled:  # noqa: FBT001 - half of a c
         raise TemplateSyntaxProblem(1, 1, "expressions are nested too deeply") from error
 
 
+def _check_elements(html: str) -> None:
+    if html.count("<") <= MAX_ELEMENTS:
+        return
+    start_tags = _START_TAG.finditer(html)
+    beyond = next(islice(start_tags, MAX_ELEMENTS, None), None)
+    if beyond is not None:
+        message = f"more than {MAX_ELEMENTS:,} elements"
+        raise TemplateSyntaxProblem(*place(html, beyond.start()), message)
+
+
 _compile_cached = lru_cache(maxsize=_CACHED_TEMPLATES)(_compile)
-
-
-def _slots(
-    template: BoundTemplate,
-) -> tuple[tuple[str, ...] | None, tuple[nodes.FastOutputNode, ...]]:
-    """Split a template of text and outputs into both; None if there is anything else in it."""
-    literals = [""]
-    outputs = []
-    for node in template.nodes:
-        if isinstance(node, ContentNode):
-            literals[-1] += node.text
-        elif isinstance(node, nodes.FastOutputNode):
-            outputs.append(node)
-            literals.append("")
-        else:
-            return None, ()
-    return tuple(literals), tuple(outputs)
 
 
 def _syntax_problem(error: LiquidError, source: str) -> TemplateSyntaxProblem:
@@ -213,25 +185,28 @@ def _syntax_problem(error: LiquidError, source: str) -> TemplateSyntaxProblem:
         message = "expressions are nested too deeply"
     token = error.token
     index = token.start_index if token and token.start_index >= 0 else len(source)
-    index = min(index, len(source))
-    line = source.count("\n", 0, index) + 1
-    column = index - (source.rfind("\n", 0, index) + 1) + 1
-    for name in _BANNED_TAGS:
-        if message == f"unexpected tag '{name}'":
-            message = f"the tag '{name}' is not available"
-    return TemplateSyntaxProblem(line, column, message)
+    if unexpected := _UNEXPECTED_TAG.fullmatch(message):
+        message = _about_tag(unexpected[1])
+    return TemplateSyntaxProblem(*place(source, index), message)
 
 
-def _render_problem(error: BaseException, node_token: Token) -> TemplateRenderProblem:
+def _about_tag(name: str) -> str:
+    if name in _STORED_ONLY:
+        return f"the tag '{name}' is available in stored templates only"
+    if name in _BANNED_TAGS:
+        return f"the tag '{name}' is not available"
+    return f"unexpected tag '{name}'{did_you_mean(name, _TAGS)}"
+
+
+def _render_problem(
+    error: BaseException, node_token: Token, context: Mapping[str, object]
+) -> TemplateRenderProblem:
     token = getattr(error, "token", None) or node_token
-    line = token.source.count("\n", 0, max(token.start_index, 0)) + 1
+    at = place(token.source, token.start_index)
     if isinstance(error, UndefinedError):
-        variable = str(error.message).removesuffix(" is undefined").strip("'")
+        found = missing(str(error.message).removesuffix(" is undefined").strip("'"), context)
         return TemplateRenderProblem(
-            f"The variable '{variable}' is missing",
-            code="missing_variable",
-            variable=variable,
-            line=line,
+            words_for(found), code="missing_variable", at=at, missing=found
         )
     message = str(getattr(error, "message", "") or str(error) or type(error).__name__)
     if isinstance(error, LiquidInterrupt):
@@ -239,4 +214,4 @@ def _render_problem(error: BaseException, node_token: Token) -> TemplateRenderPr
     if isinstance(error, RecursionError):
         message = "expressions are nested too deeply"
     code = "template_limit" if isinstance(error, ResourceLimitError) else "template_value"
-    return TemplateRenderProblem(message[:1].upper() + message[1:], code=code, line=line)
+    return TemplateRenderProblem(message[:1].upper() + message[1:], code=code, at=at)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from liquid import BoundTemplate, RenderContext
 from liquid.builtin.expressions import Path
@@ -18,10 +19,12 @@ from templates_app.engine.limits import (
     MAX_RANGE,
     MAX_SECONDS,
     MAX_TEXT_CHARS,
+    MAX_WORK,
 )
+from templates_app.engine.locales import mail_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
     from datetime import datetime
 
     from liquid.builtin.tags.for_tag import ForLoop
@@ -43,6 +46,14 @@ class OutputBuffer:
         if self.room < 0:
             raise LimitReachedError("the template writes too much")
         self.parts.append(text)
+        return 1
+
+    def write_all(self, texts: list[str]) -> int:
+        """Append some texts. Raises `LimitReachedError`."""
+        self.room -= sum(map(len, texts))
+        if self.room < 0:
+            raise LimitReachedError("the template writes too much")
+        self.parts += texts
         return 1
 
     def getvalue(self) -> str:
@@ -81,20 +92,42 @@ class Scope:
         return self.maps.pop(0)
 
 
+class Outside(NamedTuple):
+    """What a partial cannot see of its caller."""
+
+    scope: Scope
+    locals: MutableMapping[str, object]
+    counters: dict[str, int]
+    loops: list[ForLoop]
+
+
 class SandboxContext(RenderContext):
     """A render context over plain data with all bounds of `limits`."""
 
-    __slots__ = ("deadline", "held_chars", "now", "rounds")
+    __slots__ = ("deadline", "held_chars", "locale", "now", "rounds", "work")
 
     def __init__(
-        self, template: BoundTemplate, variables: Mapping[str, object], *, now: datetime
+        self,
+        template: BoundTemplate,
+        variables: Mapping[str, object],
+        *,
+        now: datetime,
+        locale: str = "",
     ) -> None:
         super().__init__(template, globals=variables)
-        self.scope = Scope(self.locals, variables, self.counters)  # type: ignore[assignment]  # same methods as used here
+        self.scope = Scope(self.locals, variables, self.counters, mail_facts(locale))  # type: ignore[assignment]  # same methods as used here
         self.now = now
+        self.locale = locale
         self.deadline = monotonic() + MAX_SECONDS
         self.rounds = 0
         self.held_chars = 0
+        self.work = MAX_WORK
+
+    def spend(self, work: int) -> None:
+        """Take from the work this rendering may do. Raises `LimitReachedError`."""
+        self.work -= work
+        if self.work < 0:
+            raise LimitReachedError("the template does too much work")
 
     def check_time(self) -> None:
         """Raise `LimitReachedError` if the rendering takes too long."""
@@ -102,13 +135,15 @@ class SandboxContext(RenderContext):
             raise LimitReachedError("the template takes too long")
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
-        """Return the filter, looking at the clock on the way."""
+        """Return the filter bound to this rendering, looking at the clock on the way."""
+        del token
         self.check_time()
-        return super().filter(name, token)
+        return partial(self.env.filters[name], self)
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
         """Count the rounds of a loop about to start; inner loops start once per outer round."""
         self.check_time()
+        self.spend(length)
         self.rounds += length
         if self.rounds > MAX_ITERATIONS:
             raise LimitReachedError(f"loops run more than {MAX_ITERATIONS:,} rounds")
@@ -136,6 +171,20 @@ class SandboxContext(RenderContext):
         """End the innermost loop."""
         self.loops.pop()
         self.scope.pop()
+
+    def isolate(self, namespace: Mapping[str, object]) -> Outside:
+        """Hide all names but the given ones and those of the context; `rejoin` shows them again."""
+        outside = Outside(self.scope, self.locals, self.counters, self.loops)  # type: ignore[arg-type]  # our Scope
+        self.locals, self.counters, self.loops = {}, {}, []
+        self.scope = Scope(  # type: ignore[assignment]  # as above
+            self.locals, namespace, self.globals, self.counters, mail_facts(self.locale)
+        )
+        return outside
+
+    def rejoin(self, outside: Outside) -> None:
+        """Return to where `isolate` was called; what was assigned since is gone."""
+        self.held_chars -= sum(map(_size, self.locals.values()))
+        self.scope, self.locals, self.counters, self.loops = outside  # type: ignore[assignment]  # as above
 
     def look_up(self, path: Path) -> object:
         """Return what the path leads to, or an undefined value that knows the whole path."""

@@ -7,22 +7,24 @@ some of liquid's would take it for 0 or for an empty text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
-from dateutil import parser as date_parser  # type: ignore[import-untyped]  # ships no types
 from liquid.builtin.filters import array, math, misc, string
 from liquid.exceptions import FilterArgumentError, LiquidError
-from liquid.filter import with_context, with_environment
+from liquid.filter import with_environment
 from markupsafe import Markup
 
+from templates_app.engine import localized
 from templates_app.engine.context import SandboxContext, require_defined
 from templates_app.engine.errors import LimitReachedError
 from templates_app.engine.limits import (
+    CHARS_PER_WORK,
+    ITEMS_PER_WORK,
+    LOCALIZED_WORK,
     MAX_DATE_CHARS,
     MAX_ITEMS,
+    MAX_LOCALIZED_CHARS,
     MAX_NUMBER,
     MAX_TEXT_CHARS,
     MAX_UNIQUE_ITEMS,
@@ -36,8 +38,6 @@ Filter = Callable[..., Any]
 
 #: What a filter of strange arguments may raise beside liquid's own errors.
 FILTER_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
-
-_PADDED_DIRECTIVE = re.compile(r"%[-_0^#]*\d")
 
 
 def _replace(value: str, old: object, new: object = "") -> str:
@@ -86,43 +86,13 @@ def _join(value: object, separator: object = " ", *, environment: Environment) -
     return joined
 
 
-def _uniq(value: object, key: object = None) -> object:
-    if isinstance(value, (list, tuple)) and len(value) > MAX_UNIQUE_ITEMS:
-        raise LimitReachedError(f"`uniq` takes at most {MAX_UNIQUE_ITEMS:,} items")
-    return array.uniq(value, key)
-
-
-def _date(value: object, pattern: object = "%Y-%m-%d", *, context: SandboxContext) -> str:
-    """Format a date; 'now' is the date of the mail, so that every attempt reads the same."""
-    require_defined(value)
-    text = as_text(value)
-    if len(text) > MAX_DATE_CHARS:
-        raise FilterArgumentError("the date is too long", token=None)
-    moment = context.now if text in {"now", "today"} else _moment(value, text, context.now)
-    if moment is None:
-        return text
-    layout = as_text(pattern)
-    if len(layout) > MAX_DATE_CHARS or _PADDED_DIRECTIVE.search(layout):
-        raise FilterArgumentError("the date format is too long or pads", token=None)
-    formatted = moment.strftime(layout)
-    return Markup(formatted) if isinstance(layout, Markup) else formatted  # noqa: S704 - the author's own text
-
-
-def _moment(value: object, text: str, now: datetime) -> datetime | None:
-    """Return the date a value stands for, or None if it is none."""
-    if type(value) is int or text.isdecimal():
-        return datetime.fromtimestamp(int(text), UTC)
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    try:
-        # Parts that are not given come from the mail's date, never from the clock.
-        start_of_year = datetime.combine(date(now.year, 1, 1), time.min)
-        parsed: datetime = date_parser.parse(text, default=start_of_year)
-    except (OverflowError, ValueError):
-        return None
-    return parsed
+def _uniq(context: SandboxContext, value: object, *args: object, **options: object) -> object:
+    if isinstance(value, (list, tuple)):
+        if len(value) > MAX_UNIQUE_ITEMS:
+            raise LimitReachedError(f"`uniq` takes at most {MAX_UNIQUE_ITEMS:,} items")
+        # It compares all pairs.
+        context.spend(len(value) ** 2 // CHARS_PER_WORK)
+    return _guarded_uniq(context, value, *args, **options)
 
 
 _TEXT_FILTERS: dict[str, Filter] = {
@@ -182,13 +152,15 @@ _LIST_FILTERS: dict[str, Filter] = {
     "sort": array.sort,
     "sort_natural": array.sort_natural,
     "sum": array.sum_,
-    "uniq": _uniq,
     "where": array.where,
 }
 
 
 def install(environment: Environment) -> None:
-    """Replace all filters of the environment by the sandbox's."""
+    """Replace all filters of the environment by the sandbox's.
+
+    Ours take the context as first argument: `SandboxContext.filter` binds it.
+    """
     environment.filters.clear()
     for filters, guard in (
         (_TEXT_FILTERS, _guard_text),
@@ -197,8 +169,15 @@ def install(environment: Environment) -> None:
     ):
         for name, function in filters.items():
             environment.add_filter(name, _contained(guard(_bound(function, environment))))
-    environment.add_filter("default", _contained(misc.default))
-    environment.add_filter("date", with_context(_contained(_date)))
+    environment.add_filter("default", _contained(_default))
+    environment.add_filter("uniq", _contained(_uniq))
+    for name, function in localized.FILTERS.items():
+        environment.add_filter(name, _guard_localized(function))
+
+
+def _default(context: SandboxContext, value: object, *args: object, **options: object) -> object:
+    del context
+    return misc.default(value, *args, **options)
 
 
 def _bound(function: Filter, environment: Environment) -> Filter:
@@ -215,9 +194,12 @@ def _bound(function: Filter, environment: Environment) -> Filter:
 def _contained(function: Filter) -> Filter:
     """Turn what Python raises for strange values into liquid's error."""
 
-    def contained(value: object, *args: object, **options: object) -> object:
+    def contained(
+        context: SandboxContext, value: object, *args: object, **options: object
+    ) -> object:
+        context.spend(1)
         try:
-            return function(value, *args, **options)
+            return function(context, value, *args, **options)
         except LiquidError:
             raise
         except FILTER_ERRORS as error:
@@ -227,19 +209,24 @@ def _contained(function: Filter) -> Filter:
 
 
 def _guard_text(function: Filter) -> Filter:
-    def guarded(value: object, *args: object, **options: object) -> object:
+    def guarded(context: SandboxContext, value: object, *args: object, **options: object) -> object:
+        chars = 0
         for argument in (*args, *options.values()):
-            as_text(argument)
-        result = function(as_text(value), *args, **options)
-        if isinstance(result, str) and len(result) > MAX_TEXT_CHARS:
-            raise LimitReachedError("a filter makes the text too long")
+            chars += len(as_text(argument))
+        text = as_text(value)
+        context.spend((chars + len(text)) // CHARS_PER_WORK)
+        result = function(text, *args, **options)
+        if isinstance(result, str):
+            if len(result) > MAX_TEXT_CHARS:
+                raise LimitReachedError("a filter makes the text too long")
+            context.spend(len(result) // CHARS_PER_WORK)
         return result
 
     return guarded
 
 
 def _guard_number(function: Filter) -> Filter:
-    def guarded(value: object, *args: object, **options: object) -> object:
+    def guarded(_: SandboxContext, value: object, *args: object, **options: object) -> object:
         for part in (value, *args, *options.values()):
             require_defined(part)
             if isinstance(part, str) and len(part) > MAX_DATE_CHARS:
@@ -253,13 +240,39 @@ def _guard_number(function: Filter) -> Filter:
 
 
 def _guard_list(function: Filter) -> Filter:
-    def guarded(value: object, *args: object, **options: object) -> object:
+    def guarded(context: SandboxContext, value: object, *args: object, **options: object) -> object:
         for part in (value, *args, *options.values()):
             require_defined(part)
-            check_weight(part)
+            items, chars = check_weight(part)
+            context.spend(items // ITEMS_PER_WORK + chars // CHARS_PER_WORK)
         result = function(value, *args, **options)
-        if isinstance(result, list) and len(result) > MAX_ITEMS:
-            raise LimitReachedError("a filter makes the list too long")
+        if isinstance(result, list):
+            if len(result) > MAX_ITEMS:
+                raise LimitReachedError("a filter makes the list too long")
+            context.spend(len(result) // ITEMS_PER_WORK)
         return result
 
     return guarded
+
+
+def _guard_localized(function: Filter) -> Filter:
+    def guarded(context: SandboxContext, value: object, *args: object, **options: object) -> object:
+        # What babel does is dearer than a filter on short text.
+        context.spend(LOCALIZED_WORK)
+        for part in (value, *args, *options.values()) if options else (value, *args):
+            if type(part) is str or type(part) is Markup:
+                if len(part) > MAX_LOCALIZED_CHARS:
+                    raise LimitReachedError("a date, number or format is too long")
+            else:
+                require_defined(part)
+        try:
+            return function(context, value, *args, **options)
+        except LiquidError:
+            raise
+        except FILTER_ERRORS as error:
+            raise FilterArgumentError(str(error), token=None) from error
+
+    return guarded
+
+
+_guarded_uniq = _guard_list(array.uniq)

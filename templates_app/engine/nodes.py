@@ -10,22 +10,27 @@ ignored overrides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from liquid.ast import Node
 from liquid.builtin.content import ContentNode
-from liquid.builtin.expressions import FilteredExpression, LoopExpression
+from liquid.builtin.expressions import FilteredExpression, KeywordArgument, LoopExpression
 from liquid.builtin.output import OutputNode
 from liquid.builtin.tags.cycle_tag import CycleNode
 from liquid.builtin.tags.echo_tag import EchoNode
 from liquid.builtin.tags.for_tag import ForLoop, ForNode
 from liquid.builtin.tags.if_tag import IfNode
-from liquid.exceptions import BreakLoop, ContinueLoop, LiquidError
+from liquid.exceptions import BreakLoop, ContinueLoop, LiquidError, LiquidInterrupt
+from liquid.parser import get_parser
+from liquid.tag import Tag
+from liquid.token import TOKEN_EXPRESSION, TOKEN_TAG
 from markupsafe import Markup, escape
 
 from templates_app.engine.values import needs_escape, printable
 
 if TYPE_CHECKING:
+    from liquid import RenderContext, TokenStream
     from liquid.ast import BlockNode, ConditionalBlockNode
     from liquid.expression import Expression
     from liquid.token import Token
@@ -169,16 +174,124 @@ class FastForNode(ForNode):
                 break
 
 
+class IsolateNode(Node):
+    """`{% isolate name: value %}…{% endisolate %}`: a partial where it was worked in.
+
+    Inside, only the given names and those of the context are known; what is assigned there ends
+    there. Authors write `{% render %}`.
+    """
+
+    __slots__ = ("arguments", "block", "run")
+
+    def __init__(self, token: Token, arguments: list[KeywordArgument], block: BlockNode) -> None:
+        super().__init__(token)
+        self.arguments = arguments
+        self.block = block
+        self.run = runner(block)
+        self.blank = block.blank
+
+    def render_to_output(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]  # narrower arguments on purpose
+        """Run the block on its own."""
+        context.spend(1)
+        values = {str(one.name): one.value.evaluate(context) for one in self.arguments}
+        outside = context.isolate(values)
+        try:
+            return self.run(context, buffer)
+        except LiquidInterrupt:
+            return 1  # a `break` ends the partial, not the loop around it
+        finally:
+            context.rejoin(outside)
+
+    def expressions(self) -> list[Expression]:
+        """Return what is evaluated outside."""
+        return [one.value for one in self.arguments]
+
+    def children(
+        self, static_context: RenderContext, *, include_partials: bool = True
+    ) -> list[Node]:
+        """Return the block."""
+        del static_context, include_partials
+        return [self.block]
+
+
+class IsolateTag(Tag):
+    """Parses `{% isolate %}`."""
+
+    name = "isolate"
+    end = "endisolate"
+    node_class = IsolateNode
+
+    def parse(self, stream: TokenStream) -> IsolateNode:
+        """Return the node."""
+        token = stream.eat(TOKEN_TAG)
+        arguments: list[KeywordArgument] = []
+        if stream.current.kind == TOKEN_EXPRESSION:
+            arguments = KeywordArgument.parse(self.env, stream.into_inner(tag=token))
+        block = get_parser(self.env).parse_block(stream, (self.end,))
+        stream.expect(TOKEN_TAG, value=self.end)
+        return IsolateNode(token, arguments, block)
+
+
 def runner(block: BlockNode) -> Run:
     """Return the fastest way to render a block, for a parent that has settled `block.blank`."""
     if block.blank:
         return block.render
-    runs: list[Run] = [node.render for node in block.nodes]
+    runs = [run for _, run in runs_of(block.nodes)]
 
     def run(context: SandboxContext, buffer: OutputBuffer) -> int:
         for render in runs:
             render(context, buffer)
         return 1
+
+    return run
+
+
+def runs_of(nodes: Sequence[Node]) -> list[tuple[Node, Run]]:
+    """Return what renders a row of nodes; text and outputs beside each other go in one piece.
+
+    The node tells the place of an error that does not know its own.
+    """
+    runs: list[tuple[Node, Run]] = []
+    row: list[FastContentNode | FastOutputNode] = []
+    for node in nodes:
+        if isinstance(node, (FastContentNode, FastOutputNode)):
+            row.append(node)
+            if len(row) == _ROW:
+                runs.append((row[0], _straight(row)))
+                row = []
+            continue
+        if row:
+            runs.append((row[0], _straight(row)))
+            row = []
+        runs.append((node, node.render))
+    if row:
+        runs.append((row[0], _straight(row)))
+    return runs
+
+
+#: Few, so that what is held before the bound on output is looked at stays small.
+_ROW = 16
+
+
+def _straight(row: Sequence[FastContentNode | FastOutputNode]) -> Run:
+    """Return what writes text and outputs in one piece."""
+    if len(row) == 1:
+        return row[0].render
+    steps: list[tuple[str, FastOutputNode | None]] = [
+        ("", node) if isinstance(node, FastOutputNode) else (node.text, None) for node in row
+    ]
+
+    def run(context: SandboxContext, buffer: OutputBuffer) -> int:
+        texts = []
+        node: FastOutputNode | None = None
+        try:
+            for text, node in steps:
+                texts.append(text if node is None else node.text(context))
+        except LiquidError as error:
+            if node is not None:
+                error.token = error.token or node.token
+            raise
+        return buffer.write_all(texts)
 
     return run
 

@@ -40,11 +40,12 @@ def as_text(value: object) -> str:
     return text
 
 
-def check_weight(value: object) -> None:
-    """Raise `LimitReachedError` if a value holds too many items or too much text."""
+def check_weight(value: object) -> tuple[int, int]:
+    """Return how many items and characters a value holds. Raises `LimitReachedError`."""
     items, chars = _weigh(value, 0, 0)
     if items > _MAX_WEIGHT or chars > MAX_TEXT_CHARS or _length(value) > MAX_ITEMS:
         raise LimitReachedError("a list is too long for a filter")
+    return items, chars
 
 
 def _text(value: object) -> str:

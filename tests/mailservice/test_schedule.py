@@ -53,6 +53,24 @@ def test_missing_entries_are_created(beat: Any) -> None:
             "maintenance",
             86_400,
         ),
+        "check sender domains": (
+            "verification.tasks.check_sender_domains",
+            "every 60 seconds",
+            "verification",
+            86_400,
+        ),
+        "tend verifications": (
+            "verification.tasks.tend_verifications",
+            "every 3600 seconds",
+            "maintenance",
+            86_400,
+        ),
+        "validation jobs": (
+            "verification.tasks.tend_validation_jobs",
+            "every 10 seconds",
+            "verification",
+            86_400,
+        ),
     }
 
 

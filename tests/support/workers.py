@@ -42,7 +42,7 @@ def start_worker(
         "mailservice",
         "worker",
         "-Q",
-        "transactional,bulk,events,maintenance",
+        "transactional,bulk,events,verification,maintenance",
         "--without-mingle",
         "--without-gossip",
         "--without-heartbeat",

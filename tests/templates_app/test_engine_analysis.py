@@ -105,22 +105,3 @@ def test_no_missing_variable_slips_past_the_cheap_check(source, context):
         assert found.variable == expected
     elif found is not None:
         assert found.variable == ""
-
-
-@given(st.dictionaries(st.sampled_from("abc"), st.text(max_size=5)), st.booleans())
-def test_literals_and_values_joined_are_the_rendering(context, html):
-    template = compiled(
-        "x{{ a | default: '<' }}y\n{{ b | default: 1 | upcase }}{{ c | default: a | default: '' }}",
-        html=html,
-    )
-    assert template.literals == ("x", "y\n", "", "")
-    values = [*template.values(context), ""]
-    joined = "".join(
-        literal + value for literal, value in zip(template.literals, values, strict=True)
-    )
-    assert joined == template.render(context)
-
-
-def test_a_template_with_tags_has_no_literals():
-    assert compiled("{% if a %}b{% endif %}").literals is None
-    assert compiled("plain").literals == ("plain",)

@@ -78,7 +78,7 @@ def test_plain_values_print(value, text):
 
 def test_an_object_cannot_be_printed():
     error = problem("a\n{{ order }}", order={"total": 1})
-    assert str(error) == "An object cannot be printed, print one of its fields (line 2)"
+    assert str(error) == "An object cannot be printed, print one of its fields (line 2, column 1)"
     assert error.code == "template_value"
 
 
@@ -133,10 +133,15 @@ def test_dates_are_formatted_and_other_words_left_alone(value, text):
 @pytest.mark.parametrize(
     ("source", "line", "column", "words"),
     [
-        ("a\n{{ x |", 2, 1, "expected '}}', found end of file"),
+        ("a\n{{ x |", 2, 1, "expected '}}': an output is never closed"),
         ("a\nbc {% include 'x' %}", 2, 7, "the tag 'include' is not available"),
-        ("{% render 'x' %}", 1, 4, "the tag 'render' is not available"),
+        ("{% render 'x' %}", 1, 4, "the tag 'render' is available in stored templates only"),
         ("{% nonsense %}", 1, 4, "unexpected tag 'nonsense'"),
+        ("{% asign x = 1 %}", 1, 4, "unexpected tag 'asign', did you mean 'assign'?"),
+        ("{{ x | upcaes }}", 1, 8, "unknown filter 'upcaes', did you mean 'upcase'?"),
+        ("a {% raw %} b", 1, 3, "`{% raw %}` is never closed"),
+        ("{% comment %} b", 1, 1, "`{% comment %}` is never closed"),
+        ("{% %}", 1, 1, "missing tag name"),
         ("{{ x | safe }}", 1, 8, "unknown filter 'safe'"),
         ("{{ x | base64_encode }}", 1, 8, "unknown filter 'base64_encode'"),
         ("{% if x | foo %}{% endif %}", 1, 9, "expected end of expression"),
@@ -152,7 +157,7 @@ def test_a_syntax_problem_says_where_and_why(source, line, column, words):
 
 
 def test_interrupts_outside_a_loop_are_refused():
-    assert str(problem("{% break %}")) == "'break' stands outside a loop (line 1)"
+    assert str(problem("{% break %}")) == "'break' stands outside a loop (line 1, column 4)"
 
 
 def test_the_same_source_is_compiled_once():

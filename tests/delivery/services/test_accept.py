@@ -129,8 +129,8 @@ def test_a_template_is_sent_in_the_best_locale(user: User) -> None:
             template=template,
             number=number,
             locale=locale,
-            subject=subject,
-            text="{{ name }}",
+            final_subject=subject,
+            final_text="{{ name }}",
             published_at=now,
         )
     TemplateVersion.objects.create(template=template, number=3, subject="draft", text="x")

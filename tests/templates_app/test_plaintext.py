@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.compose.plaintext import html_to_text, text_template, tidy
+from templates_app.rendering.plaintext import html_to_text, text_template, tidy
 
 LAYOUT = """<!doctype html><html><head><title>{{ title }}</title><style>p{color:red}</style></head>
 <body><!-- {{ note }} -->{% comment %}{{ x }}{% endcomment %}<div><table role="presentation">

@@ -9,18 +9,28 @@ converted.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from html import unescape
 from typing import TYPE_CHECKING
 
 from inscriptis import get_text  # type: ignore[import-untyped]  # ships no types
 from inscriptis.css_profiles import CSS_PROFILES  # type: ignore[import-untyped]  # ships no types
 from inscriptis.html_engine import Inscriptis  # type: ignore[import-untyped]  # ships no types
 from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]  # ships no types
+from lxml.etree import ParserError  # type: ignore[import-untyped]  # ships no types
 from lxml.html import document_fromstring  # type: ignore[import-untyped]  # ships no types
 
-from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source
+from templates_app.engine import (
+    Compiled,
+    Construct,
+    TemplateSyntaxProblem,
+    compile_source,
+    scan,
+)
+from templates_app.engine.limits import MAX_ELEMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 # "strict" is the profile that does not indent what stands in a `div`.
 _CONFIG = ParserConfig(css=CSS_PROFILES["strict"], display_links=True, display_anchors=False)
@@ -28,21 +38,30 @@ _CONFIG = ParserConfig(css=CSS_PROFILES["strict"], display_links=True, display_a
 _BLANK_LINES = re.compile(r"\n{3,}")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
-_COMMENT_TAG = re.compile(
-    r"\{%-?\s*comment\s*-?%\}.*?\{%-?\s*endcomment\s*-?%\}|\{%-?\s*#.*?%\}", re.DOTALL
-)
 # What a mail program does not show, and a converter drops together with the Liquid inside.
-_UNSEEN = re.compile(
-    r"<!--.*?-->|<(head|style|script|title)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE
-)
-_CONSTRUCT = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_UNSEEN = re.compile(r"<!--|<(head|style|script|title)\b", re.IGNORECASE)
+_END_OF_UNSEEN = {
+    name: re.compile(rf"</{name}\s{{0,10}}>", re.IGNORECASE)
+    for name in ("head", "style", "script", "title")
+} | {"": re.compile("-->")}
+_SILENT = frozenset(("comment", "#"))
 _TAG_NAME = re.compile(r"\{%-?\s*(\w*)")
 # Of use in HTML only; what they are applied to needs no change in text.
-_HTML_FILTERS = re.compile(r"(?:\s*\|\s*(?:escape|newline_to_br)\s*)+(-?\}\})")
+_HTML_FILTERS = re.compile(r"(?:\s*\|\s*(?:escape|newline_to_br)\b\s*)+(-?\}\})$")
 _STATEFUL = re.compile(r"\{%-?\s*(?:assign|capture|increment|decrement|cycle)\b")
 _UNFIT = re.compile(r"\{%-?\s*(?:raw|doc|comment|capture)\b|\|\s*(?:escape\w*|newline_to_br)\b")
 _MARKUP_IN_STRING = re.compile(r"""["'][^"']*[<&]""")
 _LIQUID_IN_TAG_NAME = re.compile(r"</?\{[{%]")
+
+#: Single mails of one template each bring their content: their text is made once all the same.
+_CACHED_TEXTS = 256
+_CACHED_CHARS = 50_000
+#: Beyond, the text is what stands between the tags: each takes some 50 µs.
+_MAX_TAGS = 2 * MAX_ELEMENTS
+_MAX_HTML_CHARS = 1_000_000
+#: Columns of tables are padded: beyond, they are taken as lines of text.
+_MAX_PADDED_CHARS = 20_000_000
+_ANY_TAG = re.compile(r"<[^<>]*>")
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _TOKEN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
@@ -50,8 +69,20 @@ _TOKEN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 
 def html_to_text(html: str) -> str:
     """Return the text of an HTML document; links read `[text](address)`. Never raises."""
-    text: str = get_text(_CONTROLS.sub("", html), _CONFIG)
+    html = _CONTROLS.sub("", html)
+    count = html.count("<")
+    if count > _MAX_TAGS or len(html) > _MAX_HTML_CHARS:
+        return _plain_text(html)
+    if count * len(html) > _MAX_PADDED_CHARS:
+        return _flat_text(html)
+    text: str = get_text(html, _CONFIG)
     return tidy(text)
+
+
+def _plain_text(html: str) -> str:
+    """Return the text of a document too large to be taken apart."""
+    seen = _without_unseen(html)
+    return tidy(unescape(_ANY_TAG.sub(" ", html if seen is None else seen)))
 
 
 def tidy(text: str) -> str:
@@ -62,17 +93,24 @@ def tidy(text: str) -> str:
 
 def text_template(html: str) -> Compiled | None:
     """Return a text template that says what the HTML template says, or None if unsure."""
-    source = _COMMENT_TAG.sub("", html)
-    for unseen in _UNSEEN.finditer(source):
-        if _STATEFUL.search(unseen[0]):
-            return None
-    source = _UNSEEN.sub("", source)
-    source = _HTML_FILTERS.sub(r"\1", source)
-    constructs = _CONSTRUCT.findall(source)
-    if _OPEN in source or _LIQUID_IN_TAG_NAME.search(source) or any(map(_is_unfit, constructs)):
+    if len(html) > _CACHED_CHARS:
+        return _text_template(html)
+    return _cached_text_template(html)
+
+
+def _text_template(html: str) -> Compiled | None:
+    try:
+        source = _without_unseen(_without_comments(html))
+        found = scan(source) if source is not None else []
+    except TemplateSyntaxProblem:
         return None
-    text = _flat_text(_tokenized(source))
-    if not _is_faithful(text, constructs) or _CONSTRUCT.search(text):
+    if source is None or not _is_fit(source):
+        return None
+    constructs = [_HTML_FILTERS.sub(r"\1", source[one.start : one.end]) for one in found]
+    if any(map(_is_unfit, constructs)):
+        return None
+    text = _flat_text(_tokenized(source, found))
+    if not _is_faithful(text, constructs) or "{{" in text or "{%" in text:
         return None
     try:
         return compile_source(_restored(text, constructs), html=False)
@@ -80,20 +118,66 @@ def text_template(html: str) -> Compiled | None:
         return None
 
 
+_cached_text_template = lru_cache(maxsize=_CACHED_TEXTS)(_text_template)
+
+
+def _is_fit(source: str) -> bool:
+    if source.count("<") > _MAX_TAGS or _OPEN in source:
+        return False
+    return not _LIQUID_IN_TAG_NAME.search(source)
+
+
 def _is_unfit(construct: str) -> bool:
     return bool(_UNFIT.search(construct) or _MARKUP_IN_STRING.search(construct))
 
 
-def _tokenized(source: str) -> str:
-    numbers: Iterator[int] = iter(range(len(source)))
-    return _CONSTRUCT.sub(lambda _: f"{_OPEN}{next(numbers)}{_CLOSE}", source)
+def _without_comments(html: str) -> str:
+    pieces: list[str] = []
+    position = 0
+    for one in scan(html):
+        if one.name in _SILENT:
+            pieces.append(html[position : one.start])
+            position = one.end
+    return "".join((*pieces, html[position:]))
+
+
+def _without_unseen(source: str) -> str | None:
+    """Drop what is not shown; None if something in there changes what is."""
+    pieces: list[str] = []
+    position = 0
+    endless: set[str] = set()
+    for opening in _UNSEEN.finditer(source):
+        name = (opening[1] or "").lower()
+        if opening.start() < position or name in endless:
+            continue
+        closing = _END_OF_UNSEEN[name].search(source, opening.end())
+        if closing is None:
+            endless.add(name)
+            continue
+        if _STATEFUL.search(source, opening.end(), closing.start()):
+            return None
+        pieces.append(source[position : opening.start()])
+        position = closing.end()
+    return "".join((*pieces, source[position:]))
+
+
+def _tokenized(source: str, constructs: list[Construct]) -> str:
+    pieces: list[str] = []
+    position = 0
+    for number, one in enumerate(constructs):
+        pieces += (source[position : one.start], f"{_OPEN}{number}{_CLOSE}")
+        position = one.end
+    return "".join((*pieces, source[position:]))
 
 
 def _flat_text(html: str) -> str:
     """Convert with tables taken as lines of text: a converter moves what stands between cells."""
     if not html.strip():
         return ""
-    tree = document_fromstring(_CONTROLS.sub("", html))
+    try:
+        tree = document_fromstring(_CONTROLS.sub("", html))
+    except ParserError:  # nothing but end tags, or the like
+        return ""
     for element in tree.iter("table", "thead", "tbody", "tfoot", "tr", "td", "th"):
         if element.tag in {"td", "th"}:
             element.tag = "span"
@@ -137,7 +221,7 @@ def _surroundings(numbers: Iterable[int], constructs: list[str]) -> dict[int, tu
             del under[-1:]
         elif kind in {"else", "elsif", "when"}:
             under[-1:] = [number]
-        elif kind in {"if", "unless", "for", "case", "ifchanged"}:
+        elif kind in {"if", "unless", "for", "case", "ifchanged", "isolate"}:
             under.append(number)
     return result
 

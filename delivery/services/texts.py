@@ -1,0 +1,84 @@
+"""What accepted mail says: inline, or the frozen text of a template; and which contexts fit it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mailservice.core.errors import InvalidInputError
+from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source, first_problem
+from templates_app.engine.schema import context_faults
+from templates_app.selectors import published_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from delivery.intake import MessageInput
+
+
+def source_of_message(
+    message: MessageInput, *, user_id: UUID
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return columns of the content row for what the mail says, and the schema of its context.
+
+    Raises `InvalidInputError` for the field `template`.
+    """
+    if message.template is None:
+        inline = {
+            "subject": message.subject,
+            "html": message.html,
+            "text": message.text,
+            "is_template": message.context is not None,
+            "locale": message.locale,
+            "inlines_css": False,
+            "template_version_id": None,
+        }
+        return inline, {}
+    text = published_text(name=message.template, user_id=user_id, locale=message.locale)
+    frozen = {
+        "subject": message.subject or text.subject,
+        "html": text.html,
+        "text": text.text,
+        "is_template": True,
+        "locale": text.locale,
+        "inlines_css": text.inlines_css,
+        "template_version_id": text.version_id,
+    }
+    return frozen, text.schema
+
+
+def compiled_source(source: Mapping[str, Any]) -> tuple[Compiled, ...]:
+    """Compile subject and bodies. Raises `InvalidInputError` for the field with the fault."""
+    if not source["is_template"]:
+        return ()
+    compiled = []
+    for name in ("subject", "html", "text"):
+        if not source[name]:
+            continue
+        try:
+            compiled.append(compile_source(source[name], html=name == "html"))
+        except TemplateSyntaxProblem as problem:
+            raise InvalidInputError.for_field(
+                name, problem.message, code="template_syntax"
+            ) from None
+    return tuple(compiled)
+
+
+def check_context(
+    context: Mapping[str, Any],
+    *,
+    compiled: tuple[Compiled, ...],
+    schema: Mapping[str, Any],
+    locale: str,
+) -> None:
+    """Refuse a context that the mail could not be written with.
+
+    Raises `InvalidInputError` for the place in `context`.
+    """
+    if schema and (faults := context_faults(schema, context)):
+        raise InvalidInputError.for_fields(faults)
+    if not compiled:
+        return
+    problem = first_problem(compiled, context, locale=locale)
+    if problem is not None:
+        raise InvalidInputError.for_field("context", problem.message, code="template_render")

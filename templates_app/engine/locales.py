@@ -1,0 +1,67 @@
+"""Languages: fallback, writing direction, and what a template may know of its own."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from babel import Locale, UnknownLocaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DEFAULT = "en"
+_CACHED_LOCALES = 512
+#: Of scripts; babel knows it of languages only.
+_RTL_SCRIPTS = {"arab", "hebr", "thaa", "syrc", "nkoo", "adlm"}
+#: What every template may ask: `{{ mail.locale }}`, `{{ mail.direction }}`.
+MAIL_FACTS = "mail"
+
+
+def fallbacks(tag: str) -> list[str]:
+    """Return a locale and what stands in for it, best first: `pt-br`, `pt`, and the default."""
+    parts = tag.lower().replace("_", "-").split("-") if tag else []
+    return ["-".join(parts[:length]) for length in range(len(parts), 0, -1)] + [""]
+
+
+def language_of(tag: str) -> str:
+    """Return the language subtag of a locale, in lower case."""
+    return tag.replace("_", "-").partition("-")[0].lower()
+
+
+def formatting_locale(*, text: str, asked: str) -> str:
+    """Return how dates and numbers are written: as asked if the text is in that language.
+
+    An English text keeps English dates for a French reader, and gets British ones for `en-GB`.
+    """
+    return asked if asked and language_of(asked) == language_of(text) else text
+
+
+@lru_cache(maxsize=_CACHED_LOCALES)
+def babel_locale(tag: str) -> Locale:
+    """Return the nearest locale there is data for, English if there is none."""
+    for candidate in fallbacks(tag):
+        try:
+            return Locale.parse(candidate or _DEFAULT, sep="-")
+        except (UnknownLocaleError, ValueError):
+            continue
+    return Locale.parse(_DEFAULT)
+
+
+@lru_cache(maxsize=_CACHED_LOCALES)
+def direction(tag: str) -> str:
+    """Return `rtl` for languages written from right to left, else `ltr`."""
+    subtags = tag.lower().replace("_", "-").split("-")
+    scripts = [part for part in subtags[1:] if len(part) == len("arab") and part.isalpha()]
+    if scripts:
+        return "rtl" if scripts[0] in _RTL_SCRIPTS else "ltr"
+    known = babel_locale(tag)
+    is_rtl = known.language == subtags[0] and known.text_direction == "rtl"
+    return "rtl" if is_rtl else "ltr"
+
+
+@lru_cache(maxsize=_CACHED_LOCALES)
+def mail_facts(tag: str) -> Mapping[str, object]:
+    """Return what a template may know of the mail it becomes; a context may hide it."""
+    facts = {"locale": tag, "language": language_of(tag), "direction": direction(tag)}
+    return {MAIL_FACTS: facts}

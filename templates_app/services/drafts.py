@@ -1,0 +1,155 @@
+"""Templates and their drafts.
+
+A template has at most one draft, the version above the published ones. It holds one text per
+locale and starts as a copy of what is published, so publishing it never drops a language.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from django.db import transaction
+
+from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
+from mailservice.core.sql import advisory_key, lock_for_transaction
+from templates_app.models import Template, TemplateVersion
+from templates_app.services.sources import (
+    DraftText,
+    TemplateFields,
+    cleaned,
+    freeze_or_faults,
+    template_faults,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+#: What one copy of a version takes from another.
+AUTHORED = ("locale", "subject", "preheader", "html", "text", "format")
+_STRIPPED = ("slug", "title", "description", "category", "language")
+
+
+def create_template(*, slug: str, **fields: Unpack[TemplateFields]) -> Template:  # type: ignore[misc]  # slug is required here
+    """Create an empty template; without an owner it is everybody's. Raises `InvalidInputError`."""
+    template = Template(slug=slug)
+    return _save_template(template, fields)
+
+
+def update_template(*, template_id: UUID, **fields: Unpack[TemplateFields]) -> Template:
+    """Change what is given of a template. Raises `InvalidInputError` and `NotFoundError`."""
+    with transaction.atomic():
+        template = locked(template_id)
+        kind = fields.get("kind", template.kind)
+        if kind != template.kind and template.versions.exists():
+            raise InvalidInputError.for_field(
+                "kind", "The kind of a template that has texts cannot change.", code="conflict"
+            )
+        return _save_template(template, fields)
+
+
+def delete_template(*, template_id: UUID) -> None:
+    """Delete a template that was never published. Raises `ConflictError` and `NotFoundError`."""
+    with transaction.atomic():
+        template = locked(template_id)
+        if template.versions.filter(published_at__isnull=False).exists():
+            raise ConflictError("Mail may refer to its versions.", code="published")
+        template.versions.all().delete()
+        template.delete()
+
+
+def save_draft(*, template_id: UUID, **text: Unpack[DraftText]) -> TemplateVersion:
+    """Write one locale of the draft, beginning a draft if there is none.
+
+    The text must be fit to be published. Raises `InvalidInputError` naming `locale`, `subject`,
+    `preheader`, `html`, `text` or `format`, `ConflictError` (`draft_changed`) and `NotFoundError`.
+    """
+    version = cleaned(text)
+    with transaction.atomic():
+        template = locked(template_id)
+        if faults := freeze_or_faults(template, version):
+            raise InvalidInputError.for_fields(faults)
+        number = _draft_number(template)
+        present = template.versions.filter(number=number, locale=version.locale).first()
+        since = text.get("unchanged_since")
+        if since is not None and present is not None and present.updated_at != since:
+            raise ConflictError("Somebody saved this draft meanwhile.", code="draft_changed")
+        version.template, version.number = template, number
+        if present is not None:
+            version.pk, version.created_at = present.pk, present.created_at
+            version.save(force_update=True)
+        else:
+            version.save(force_insert=True)
+        template.save(update_fields=["updated_at"])
+    return version
+
+
+def remove_draft_locale(*, template_id: UUID, locale: str) -> bool:
+    """Drop one language from the draft, beginning a draft if there is none; False if it had none.
+
+    Raises `ConflictError` for the last language: discard the draft instead.
+    """
+    with transaction.atomic():
+        template = locked(template_id)
+        texts = template.versions.filter(number=_draft_number(template))
+        if not texts.filter(locale=locale).exists():
+            transaction.set_rollback(True)
+            return False
+        if texts.count() == 1:
+            raise ConflictError("A version needs a text.", code="last_locale")
+        texts.filter(locale=locale).delete()
+        template.save(update_fields=["updated_at"])
+    return True
+
+
+def discard_draft(*, template_id: UUID) -> bool:
+    """Throw the draft away; False if there was none."""
+    with transaction.atomic():
+        template = locked(template_id)
+        removed, _ = template.versions.filter(published_at__isnull=True).delete()
+    return removed > 0
+
+
+def locked(template_id: UUID) -> Template:
+    """Return a template nobody else changes until the transaction ends. Raises `NotFoundError`."""
+    template = Template.objects.select_for_update().filter(pk=template_id).first()
+    if template is None:
+        raise NotFoundError("There is no such template.")
+    return template
+
+
+def copy_of(version: TemplateVersion, *, number: int) -> TemplateVersion:
+    """Return an unsaved version with what the author of another one wrote."""
+    copied = {field: getattr(version, field) for field in AUTHORED}
+    return TemplateVersion(template_id=version.template_id, number=number, **copied)
+
+
+def _save_template(template: Template, fields: Mapping[str, Any]) -> Template:
+    for name, value in fields.items():
+        setattr(template, name, value)
+    for name in _STRIPPED:
+        setattr(template, name, getattr(template, name).strip())
+    with transaction.atomic():
+        # Two templates of one owner must not get one name beside each other.
+        lock_for_transaction(advisory_key("template names", template.owner_id))
+        if faults := template_faults(template):
+            raise InvalidInputError.for_fields(faults)
+        template.save()
+    return template
+
+
+def _draft_number(template: Template) -> int:
+    """Return the draft's number; a new draft starts as a copy of what is published."""
+    newest = template.versions.order_by("-number").first()
+    if newest is None:
+        return 1
+    if newest.published_at is None:
+        return newest.number
+    number = newest.number + 1
+    copies = []
+    for old in template.versions.filter(number=newest.number):
+        copied = copy_of(old, number=number)
+        copied.bundled = old.bundled
+        copies.append(copied)
+    TemplateVersion.objects.bulk_create(copies)
+    return number

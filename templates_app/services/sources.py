@@ -1,0 +1,168 @@
+"""What authors give: checked, and finished with the layouts and partials they may use."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_slug
+
+from templates_app.engine.schema import schema_faults
+from templates_app.lookup import DEFAULT_NAME
+from templates_app.models import Format, Kind, Template, TemplateVersion
+from templates_app.rendering import (
+    FinishProblem,
+    MailSource,
+    bundled_parts,
+    finish,
+    used_in,
+)
+from templates_app.selectors import TemplateLibrary, language_of_default
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+#: (field, code, message)
+Fault = tuple[str, str, str]
+
+_LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_MAX_LOCALE_CHARS = 35
+_MAX_SUBJECT_CHARS = 998
+_MAX_PREHEADER_CHARS = 500
+_MAX_CHARS = {"slug": 100, "title": 200, "description": 200, "category": 60, "language": 35}
+
+
+class DraftText(TypedDict):
+    """One language of a draft, as its author wrote it."""
+
+    #: BCP 47 tag; empty for the default.
+    locale: str
+    subject: str
+    html: str
+    text: str
+    preheader: NotRequired[str]
+    #: `html` or `mjml`.
+    format: NotRequired[str]
+    #: `updated_at` of the text that was edited: refused if somebody saved another since.
+    unchanged_since: NotRequired[datetime]
+
+
+class TemplateFields(TypedDict, total=False):
+    """What a template has beside its texts."""
+
+    owner_id: UUID | None
+    slug: str
+    kind: str
+    title: str
+    description: str
+    category: str
+    #: Of the default text.
+    language: str
+    sample: dict[str, Any]
+    schema: dict[str, Any]
+
+
+def cleaned(text: DraftText) -> TemplateVersion:
+    """Return an unsaved version with what the author gave."""
+    return TemplateVersion(
+        locale=text["locale"].strip().replace("_", "-"),
+        subject=text["subject"],
+        preheader=text.get("preheader", ""),
+        html=text["html"],
+        text=text["text"],
+        format=text.get("format", "") or Format.HTML.value,
+    )
+
+
+def template_faults(template: Template) -> list[Fault]:
+    """Return what is wrong with a template about to be saved."""
+    faults: list[Fault] = []
+    try:
+        validate_slug(template.slug)
+    except ValidationError:
+        faults.append(("slug", "invalid", "Use letters, digits, hyphens and underscores."))
+    for field, limit in _MAX_CHARS.items():
+        if len(getattr(template, field)) > limit:
+            faults.append((field, "too_long", f"At most {limit} characters."))
+    if template.kind not in Kind.values:
+        faults.append(("kind", "invalid", f"A kind is one of {', '.join(Kind.values)}."))
+    faults += locale_faults(template.language, field="language")
+    if not isinstance(template.sample, dict):
+        faults.append(("sample", "invalid", "Sample data is an object."))
+    faults += schema_faults(template.schema)
+    same = Template.objects.filter(owner_id=template.owner_id, slug=template.slug)
+    if same.exclude(pk=template.pk).exists():
+        faults.append(("slug", "exists", "Another template of this owner has this name."))
+    return faults
+
+
+def locale_faults(locale: str, *, field: str = "locale") -> list[Fault]:
+    """Return what is wrong with a language tag; none is as good as any."""
+    if locale.lower() == DEFAULT_NAME:
+        words = f"`{DEFAULT_NAME}` names no language: leave it empty."
+        return [(field, "invalid", words)]
+    if not locale or (len(locale) <= _MAX_LOCALE_CHARS and _LOCALE.fullmatch(locale)):
+        return []
+    return [(field, "invalid", "Use a language tag such as pt-BR, or leave it empty.")]
+
+
+def freeze_or_faults(template: Template, version: TemplateVersion) -> list[Fault]:
+    """Freeze a text, or return what keeps it from being published, whatever its context."""
+    faults = shape_faults(template, version)
+    if faults:
+        return faults
+    try:
+        freeze(template, version)
+    except FinishProblem as problem:
+        faults.append((problem.part, "template_syntax", problem.message))
+    return faults
+
+
+def freeze(template: Template, version: TemplateVersion) -> None:
+    """Put into a version what mail is made of. Raises `FinishProblem`."""
+    library = TemplateLibrary(template.owner_id, version.locale)
+    source = mail_source(template, version)
+    if template.kind != Kind.MAIL:
+        version.bundled = used_in(bundled_parts(source, library))
+        return
+    done = finish(source, library)
+    version.final_subject = done.mail.subject
+    version.final_html = done.mail.html
+    version.final_text = done.mail.text
+    version.inlines_css = done.mail.inlines_css
+    version.bundled = done.used
+
+
+def mail_source(template: Template, version: TemplateVersion) -> MailSource:
+    """Return the text as plain data."""
+    return MailSource(
+        subject=version.subject,
+        preheader=version.preheader,
+        html=version.html,
+        text=version.text,
+        format=version.format,
+        language=version.locale or language_of_default(template),
+        own_id="" if template.kind == Kind.MAIL else str(template.pk),
+    )
+
+
+def shape_faults(template: Template, version: TemplateVersion) -> list[Fault]:
+    """Return what is wrong with a text at first sight; what is left out has code `required`."""
+    faults = locale_faults(version.locale)
+    if version.format not in Format.values:
+        faults.append(("format", "invalid", f"A format is one of {', '.join(Format.values)}."))
+    if template.kind == Kind.MAIL and not version.subject.strip():
+        faults.append(("subject", "required", "A subject is required."))
+    for field, limit in (("subject", _MAX_SUBJECT_CHARS), ("preheader", _MAX_PREHEADER_CHARS)):
+        if len(getattr(version, field)) > limit:
+            faults.append((field, "too_long", f"At most {limit} characters."))
+    if not version.html.strip() and not version.text.strip():
+        faults.append(("html", "required", "Write an HTML body, a text body or both."))
+    faults += [
+        (field, "invalid", "Not allowed: the NUL character.")
+        for field in ("subject", "preheader", "html", "text")
+        if "\x00" in getattr(version, field)
+    ]
+    return faults

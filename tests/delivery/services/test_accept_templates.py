@@ -1,0 +1,104 @@
+"""Template mail is accepted with its frozen text, and written as it was previewed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import User
+from delivery.intake import Limits, MessageInput, parse_message
+from delivery.models import Content, Message
+from delivery.queue.contents import ContentCache
+from delivery.recipients import mail_fields
+from delivery.services.accept import Sender, queue_message, queue_messages
+from mailservice.core.errors import InvalidInputError
+from templates_app.models import Template
+from templates_app.services import Reader, create_template, preview_version, publish, save_draft
+
+pytestmark = pytest.mark.django_db
+
+
+def template(user: User, html: str, **fields: Any) -> Template:
+    made = create_template(slug="letter", owner_id=user.pk, language="de", **fields)
+    save_draft(template_id=made.pk, locale="", subject="Hallo {{ name }}", html=html, text="")
+    publish(template_id=made.pk)
+    return made
+
+
+def parsed(**fields: Any) -> MessageInput:
+    data = {
+        "to": "bob@example.net",
+        "from": "shop@example.com",
+        "template": "letter",
+        "context": {"name": "Ann", "total": 1234.5},
+    }
+    return parse_message(data | fields, now=timezone.now(), limits=Limits())
+
+
+def refused(user: User, **fields: Any) -> dict[str, Any]:
+    with pytest.raises(InvalidInputError) as caught:
+        queue_message(message=parsed(**fields), sender=Sender(user.pk))
+    assert not Message.objects.exists()
+    assert not Content.objects.exists()
+    return dict(caught.value.details)
+
+
+HTML = "<style>.a{margin:0}</style><p class='{{ kind | default: 'a' }}'>{{ total | number: 2 }}</p>"
+
+
+def test_what_is_sent_is_what_was_previewed(user: User) -> None:
+    made = template(user, HTML)
+    accepted = queue_message(message=parsed(locale="de-CH"), sender=Sender(user.pk))
+    content = Content.objects.get()
+    assert (content.locale, content.inlines_css) == ("de-CH", True)
+    message = Message.objects.get(pk=accepted.message_id)
+    compiled = ContentCache().load([content.pk])[content.pk]
+    fields = mail_fields(
+        message_id=message.pk,
+        created_at=message.created_at,
+        recipients=message.recipients,
+        context=message.context,
+        headers=None,
+    )
+    sent = compiled.render_preview(fields)  # type: ignore[union-attr]  # no error
+    version = made.versions.get()
+    assert content.template_version_id == version.pk
+    shown = preview_version(version, Reader(context=message.context, locale="de-CH"))
+    assert (sent.subject, sent.html, sent.text) == (shown.subject, shown.html, shown.text)
+    assert '<p class="a" style="margin: 0;">1\u2019234.50</p>' in sent.html
+
+
+def test_many_recipients_share_one_content_per_locale(user: User) -> None:
+    template(user, HTML)
+    messages = [parsed(to=f"p{n}@example.net", locale="de" if n % 2 else "de-AT") for n in range(6)]
+    queue_messages(messages=messages, sender=Sender(user.pk), is_shared_content=True)
+    assert sorted(Content.objects.values_list("locale", flat=True)) == ["de", "de-AT"]
+    assert Message.objects.count() == 6
+
+
+def test_a_context_must_keep_to_the_schema(user: User) -> None:
+    schema = {"required": ["name"], "properties": {"total": {"type": "number", "minimum": 0}}}
+    template(user, HTML, schema=schema)
+    found = refused(user, context={"nmae": "x", "total": "1"})
+    assert found == {
+        "context.name": [{"code": "required", "message": "This is missing, did you mean 'nmae'?"}],
+        "context.total": [{"code": "type", "message": "This must be number."}],
+    }
+
+
+def test_a_missing_variable_is_named_before_anything_is_written(user: User) -> None:
+    template(user, HTML)
+    found = refused(user, context={"name": "x", "totl": 1})
+    assert "'total' is missing, did you mean 'totl'?" in found["context"][0]["message"]
+
+
+def test_inline_templates_read_in_the_locale_asked_for(user: User) -> None:
+    message = parsed(
+        template=None, subject="s", text="{{ total | number }}", locale="fr", context={"total": 1.5}
+    )
+    queue_message(message=message, sender=Sender(user.pk))
+    content = Content.objects.get()
+    compiled = ContentCache().load([content.pk])[content.pk]
+    assert compiled.templates[0].render({"total": 1.5}, locale=content.locale) == "1,5"  # type: ignore[union-attr]  # no error

@@ -1,0 +1,401 @@
+"""Drafts, versions, roll-back, republishing, previews."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import IntegrityError, transaction
+
+from accounts.models import User
+from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
+from templates_app.models import Template, TemplateVersion
+from templates_app.selectors import (
+    context_schema,
+    dependents,
+    diff_versions,
+    history,
+    may_edit,
+    may_publish,
+    published_text,
+)
+from templates_app.services import (
+    Reader,
+    create_template,
+    delete_template,
+    discard_draft,
+    preview_source,
+    preview_version,
+    publish,
+    remove_draft_locale,
+    republish,
+    roll_back,
+    save_draft,
+    update_template,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def make(user: User | None = None, slug: str = "welcome", **fields: Any) -> Template:
+    return create_template(slug=slug, owner_id=user.pk if user else None, **fields)
+
+
+def draft(template: Template, locale: str = "", **text: Any) -> TemplateVersion:
+    given = {"subject": "Hi {{ name }}", "html": "<p>{{ name }}</p>", "text": "", **text}
+    return save_draft(template_id=template.pk, locale=locale, **given)
+
+
+def shared(slug: str, html: str, kind: str = "partial", **text: Any) -> Template:
+    template = make(slug=slug, kind=kind)
+    draft(template, subject="", html=html, **text)
+    publish(template_id=template.pk)
+    return template
+
+
+def faults(call: Any) -> dict[str, list[str]]:
+    with pytest.raises(InvalidInputError) as caught:
+        call()
+    return {
+        field: [one["message"] for one in found] for field, found in caught.value.details.items()
+    }
+
+
+def text_of(template: Template, locale: str = "", user: User | None = None) -> str:
+    owner = user or template.owner
+    assert owner is not None
+    return published_text(name=template.slug, user_id=owner.pk, locale=locale).html
+
+
+# --- templates ------------------------------------------------------------------------------------
+
+
+def test_bad_fields_are_named(user: User) -> None:
+    found = faults(
+        lambda: make(
+            user,
+            slug="a b",
+            kind="letter",
+            title="x" * 201,
+            language="nonsense tag",
+            sample=[],
+            schema={"type": "text"},
+        )
+    )
+    assert set(found) == {"slug", "kind", "title", "language", "sample", "schema.type"}
+    assert not Template.objects.exists()
+
+
+def test_only_what_is_given_changes(user: User) -> None:
+    template = make(user, title="Welcome", schema={"type": "object"})
+    changed = update_template(template_id=template.pk, category=" Onboarding ")
+    assert (changed.slug, changed.title, changed.category) == ("welcome", "Welcome", "Onboarding")
+    assert changed.owner_id == user.pk
+
+
+def test_the_kind_stays_once_there_is_a_text(user: User) -> None:
+    template = make(user)
+    update_template(template_id=template.pk, kind="layout")
+    update_template(template_id=template.pk, kind="mail")
+    draft(template)
+    assert "kind" in faults(lambda: update_template(template_id=template.pk, kind="partial"))
+
+
+def test_a_published_template_cannot_be_deleted(user: User) -> None:
+    template = make(user)
+    draft(template)
+    publish(template_id=template.pk)
+    with pytest.raises(ConflictError):
+        delete_template(template_id=template.pk)
+    other = make(user, slug="other")
+    draft(other)
+    delete_template(template_id=other.pk)
+    assert list(Template.objects.all()) == [template]
+
+
+# --- drafts ---------------------------------------------------------------------------------------
+
+
+def test_a_draft_must_be_fit_to_publish(user: User) -> None:
+    template = make(user)
+    assert faults(lambda: draft(template, html='a\n{% render "foot" %}')) == {
+        "html": ["Line 2, column 1: there is no published partial 'foot'"]
+    }
+    assert set(faults(lambda: draft(template, subject=" ", html="", locale="x y"))) == {
+        "locale",
+        "subject",
+        "html",
+    }
+    assert "format" in faults(lambda: draft(template, format="word"))
+    assert "preheader" in faults(lambda: draft(template, preheader="{{ x"))
+    assert not TemplateVersion.objects.exists()
+
+
+def test_who_saves_over_somebody_elses_draft_is_told(user: User) -> None:
+    template = make(user)
+    seen = draft(template)
+    draft(template, html="<p>theirs</p>", unchanged_since=seen.updated_at)
+    with pytest.raises(ConflictError) as caught:
+        draft(template, html="<p>mine</p>", unchanged_since=seen.updated_at)
+    assert caught.value.code == "draft_changed"
+    assert template.versions.get().html == "<p>theirs</p>"
+
+
+def test_one_language_can_be_dropped_but_not_the_last(user: User) -> None:
+    template = make(user)
+    draft(template)
+    draft(template, "de")
+    assert remove_draft_locale(template_id=template.pk, locale="de")
+    assert not remove_draft_locale(template_id=template.pk, locale="de")
+    with pytest.raises(ConflictError):
+        remove_draft_locale(template_id=template.pk, locale="")
+    publish(template_id=template.pk)
+    assert not remove_draft_locale(template_id=template.pk, locale="fr")
+    assert [one.number for one in history(template.pk)] == [1]
+
+
+# --- publishing -----------------------------------------------------------------------------------
+
+
+def test_what_is_published_never_changes_with_its_parts(user: User) -> None:
+    foot = shared("foot", "<i>one</i>")
+    template = make(user)
+    draft(template, html='<body>{% render "foot" %}</body>')
+    publish(template_id=template.pk, by=user.pk, note="first")
+    draft(foot, subject="", html="<i>two</i>")
+    publish(template_id=foot.pk)
+    assert text_of(template) == "<body>{% isolate  %}<i>one</i>{% endisolate %}</body>"
+    one = history(template.pk)[0]
+    assert (one.number, one.published_by, one.note) == (1, user.email, "first")
+
+
+def test_the_database_refuses_to_change_a_published_version(user: User) -> None:
+    template = make(user)
+    draft(template)
+    publish(template_id=template.pk)
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
+        TemplateVersion.objects.update(final_html="<p>other</p>")
+
+
+def test_dependents_are_told_and_republished_in_one_go(user: User) -> None:
+    foot = shared("foot", "<i>one</i>")
+    base = shared("base", '<body>{{ content }}{% render "foot" %}</body>', "layout")
+    inside, direct, only_draft = (make(user, slug=slug) for slug in ("inside", "direct", "only"))
+    draft(inside, html='{% layout "base" %}a')
+    draft(inside, "de", html='{% layout "base" %}b')
+    draft(direct, html='<body>{% render "foot" %}</body>')
+    draft(only_draft, html='{% render "foot" %}')
+    publish(template_id=inside.pk)
+    publish(template_id=direct.pk)
+    draft(direct, html="<body>draft</body>")
+    assert [(one.template.slug, one.is_published, one.in_draft) for one in dependents(foot.pk)] == [
+        ("base", True, False),
+        ("direct", True, False),
+        ("inside", True, False),
+        ("only", False, True),
+    ]
+    assert [one.template.slug for one in dependents(base.pk)] == ["inside"]
+    draft(foot, subject="", html="<i>two</i>")
+    publish(template_id=foot.pk)
+    result = republish(used_id=foot.pk, by=user.pk)
+    assert (result.done, result.failed) == ([("direct", 2), ("inside", 2)], [])
+    assert "<i>two</i>" in text_of(direct)
+    assert "b{% isolate  %}<i>two</i>" in text_of(inside, "de")
+    assert [(one.number, one.is_draft) for one in history(direct.pk)] == [
+        (3, True),
+        (2, False),
+        (1, False),
+    ]
+    assert history(direct.pk)[1].note == "Republished with the new foot"
+    assert direct.versions.get(number=3).html == "<body>draft</body>"
+
+
+def test_a_mail_that_no_longer_fits_keeps_its_version(user: User) -> None:
+    base = shared("base", "{% block a %}{% endblock %}{{ content }}", "layout")
+    template = make(user)
+    draft(template, html='{% layout "base" %}{% block a %}x{% endblock %}')
+    publish(template_id=template.pk)
+    draft(base, subject="", html="{{ content }}")
+    publish(template_id=base.pk)
+    result = republish(used_id=base.pk)
+    assert result.done == []
+    assert result.failed[0][0] == "welcome"
+    assert "has no block 'a'" in result.failed[0][1]
+    assert [one.number for one in history(template.pk)] == [1]
+
+
+def test_an_old_version_comes_back_word_for_word(user: User) -> None:
+    foot = shared("foot", "<i>one</i>")
+    template = make(user)
+    draft(template, html='<body>{% render "foot" %}</body>')
+    publish(template_id=template.pk)
+    old = text_of(template)
+    draft(foot, subject="", html="<i>two</i>")
+    publish(template_id=foot.pk)
+    draft(template, html="<body>new</body>")
+    publish(template_id=template.pk)
+    draft(template, html="<body>draft</body>")
+    assert roll_back(template_id=template.pk, number=1, by=user.pk) == 3
+    assert text_of(template) == old
+    newest, current, *_ = history(template.pk)
+    assert (newest.number, newest.is_draft) == (4, True)
+    assert (current.number, current.note) == (3, "Version 1 again")
+    with pytest.raises(ConflictError):
+        roll_back(template_id=template.pk, number=3)
+    with pytest.raises(NotFoundError):
+        roll_back(template_id=template.pk, number=4)
+
+
+def test_versions_are_compared_by_part_and_language(user: User) -> None:
+    template = make(user)
+    draft(template, html="<p>a</p>\n<p>b</p>")
+    draft(template, "de")
+    publish(template_id=template.pk)
+    draft(template, html="<p>a</p>\n<p>c</p>")
+    draft(template, "fr")
+    found = {(one.locale, one.part): one.diff for one in diff_versions(
+        template_id=template.pk, old=1, new=2
+    )}  # fmt: skip
+    assert found[("", "html")] == (
+        "--- v1 html\n+++ v2 html\n@@ -1,2 +1,2 @@\n <p>a</p>\n-<p>b</p>\n+<p>c</p>\n"
+    )
+    assert set(found) == {("", "html"), ("fr", "subject"), ("fr", "html"), ("fr", "format")}
+    with pytest.raises(NotFoundError):
+        diff_versions(template_id=template.pk, old=1, new=9)
+
+
+def test_nothing_is_published_without_a_draft(user: User) -> None:
+    template = make(user)
+    with pytest.raises(ConflictError):
+        publish(template_id=template.pk)
+    draft(template)
+    assert discard_draft(template_id=template.pk)
+    assert not discard_draft(template_id=template.pk)
+
+
+# --- who may use what -----------------------------------------------------------------------------
+
+
+def test_other_peoples_partials_are_out_of_reach(user: User) -> None:
+    other = User.objects.create_user("eve@example.com")
+    theirs = make(other, slug="secret", kind="partial")
+    draft(theirs, subject="", html="their words")
+    publish(template_id=theirs.pk)
+    template = make(user)
+    for name in ("secret", "secrt"):
+        message = faults(lambda name=name: draft(template, html=f'{{% render "{name}" %}}'))
+        assert message == {"html": [f"Line 1, column 1: there is no published partial '{name}'"]}
+    common = make(slug="common")
+    assert "html" in faults(lambda: draft(common, html='{% render "secret" %}'))
+
+
+def test_own_partials_win_over_shared_ones(user: User) -> None:
+    shared("foot", "shared")
+    mine = make(user, slug="foot", kind="partial")
+    draft(mine, subject="", html="mine")
+    publish(template_id=mine.pk)
+    template = make(user)
+    draft(template, html='<body>{% render "foot" %}</body>')
+    assert "mine" in template.versions.get().final_html
+
+
+def test_a_partial_comes_in_the_language_of_the_mail(user: User) -> None:
+    foot = make(slug="foot", kind="partial")
+    for locale, word in (("", "Bye"), ("de", "Tschüs")):
+        draft(foot, locale, subject="", html=word)
+    publish(template_id=foot.pk)
+    template = make(user, language="en")
+    for locale in ("", "de-AT", "fr"):
+        draft(template, locale, html='<body>{% render "foot" %}</body>')
+    publish(template_id=template.pk)
+    assert "Tschüs" in text_of(template, "de-AT")
+    assert "Bye" in text_of(template, "fr-FR")
+    assert published_text(name="welcome", user_id=user.pk, locale="en-GB").locale == "en-GB"
+    assert published_text(name="welcome", user_id=user.pk, locale="es").locale == "en"
+
+
+def test_a_partial_must_not_contain_itself(user: User) -> None:
+    shared("a", "x")
+    shared("b", '{% render "a" %}')
+    a = Template.objects.get(slug="a")
+    assert "would contain itself" in str(
+        faults(lambda: draft(a, subject="", html='{% render "b" %}'))
+    )
+
+
+def test_layouts_and_partials_are_not_mail(user: User) -> None:
+    shared("foot", "x")
+    with pytest.raises(InvalidInputError):
+        published_text(name="foot", user_id=user.pk)
+
+
+def test_owners_and_those_permitted_may_edit_and_publish(user: User) -> None:
+    template = make(user)
+    other = User.objects.create_user("eve@example.com")
+    assert may_edit(user, template)
+    assert may_publish(user, template)
+    assert not may_edit(other, template)
+    assert not may_publish(other, template)
+    other.user_permissions.add(Permission.objects.get(codename="change_template"))
+    other = User.objects.get(pk=other.pk)
+    assert may_edit(other, template)
+    assert not may_publish(other, template)
+    assert Template.objects.visible_to(user).count() == 1
+    assert Template.objects.visible_to(other).count() == 0
+
+
+# --- previews -------------------------------------------------------------------------------------
+
+
+def test_a_preview_is_what_is_sent(user: User) -> None:
+    template = make(user, sample={"name": "Ann"}, language="de")
+    version = draft(template, html="<style>p{margin:0}</style><p>{{ name }} {{ 2.5 | number }}</p>")
+    before = preview_version(version)
+    publish(template_id=template.pk)
+    version.refresh_from_db()
+    after = preview_version(version)
+    assert (after.subject, after.html, after.text) == (before.subject, before.html, before.text)
+    assert '<p style="margin: 0;">Ann 2,5</p>' in after.html
+    assert before.variables == ("name",)
+    assert before.schema == {"type": "object", "required": ["name"], "properties": {"name": {}}}
+
+
+def test_a_preview_of_what_is_typed_tells_faults_where_they_are(user: User) -> None:
+    shared("base", "<h1>\n{{ titel }}</h1>{{ content }}", "layout")
+    template = make(user, sample={"name": "Ann", "title": "T"})
+    text: Any = {"locale": "", "subject": "s", "text": "", "html": '{% layout "base" %}\n{{ nam }}'}
+    found = faults(lambda: preview_source(template, text))
+    assert found == {
+        "context": [
+            "The variable 'titel' is missing, did you mean 'title'? (line 2, column 4 in 'base')"
+        ]
+    }
+    context = {"titel": 1, "name": "x"}
+    found = faults(lambda: preview_source(template, text, Reader(context=context)))
+    assert found == {
+        "context": [
+            "The variable 'nam' is missing, did you mean 'name'? (line 2, column 4 in the html)"
+        ]
+    }
+    assert set(faults(lambda: preview_source(template, text | {"html": "{% fi %}"}))) == {"html"}
+
+
+def test_layouts_and_partials_can_be_looked_at(user: User) -> None:
+    layout = make(slug="base", kind="layout", sample={"n": 1})
+    text: Any = {"locale": "", "subject": "", "text": "", "html": "<b>{{ n }}</b>{{ content }}"}
+    assert "<b>1</b><p>…</p>" in preview_source(layout, text).html
+    partial = make(slug="foot", kind="partial")
+    shown = preview_source(partial, text | {"html": '<img src="cid:a">'})
+    assert [one.code for one in shown.warnings] == ["no_alt"]
+
+
+def test_the_schema_of_the_context_is_kept(user: User) -> None:
+    schema = {"required": ["name"], "properties": {"name": {"type": "string"}}}
+    template = make(user, schema=schema, sample={"name": 1})
+    version = draft(template)
+    assert faults(lambda: preview_version(version)) == {"context.name": ["This must be string."]}
+    assert context_schema(template) == schema
+    other = make(user, slug="other")
+    draft(other)
+    assert context_schema(other)["required"] == ["name"]
