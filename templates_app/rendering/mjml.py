@@ -79,6 +79,8 @@ class Converted(NamedTuple):
 
 def to_html(source: str, *, language: str, direction: str) -> Converted:
     """Return the HTML of an MJML source. Raises `TemplateSyntaxProblem`."""
+    # Browsers and editors send CRLF, which mrml refuses between the elements of a head.
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
     if too_deep_at(source) >= 0:
         raise _problem(source, too_deep_at(source), "elements are nested too deeply")
     constructs = scan(source)

@@ -77,3 +77,11 @@ def test_files_are_never_included():
 def test_assignments_may_stand_before_the_root():
     source = "{% assign a = 1 %}\n<mjml><mj-body><mj-raw>{{ a }}</mj-raw></mj-body></mjml>"
     assert converted(source).html.startswith("{% assign a = 1 %}\n<!doctype html>")
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+def test_lines_may_end_as_in_browsers_and_old_editors(line_end):
+    source = (
+        "<mjml>\n<mj-head>\n<mj-title>Hi</mj-title>\n</mj-head>\n<mj-body>\n</mj-body>\n</mjml>"
+    )
+    assert converted(source.replace("\n", line_end)) == converted(source)
