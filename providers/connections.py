@@ -377,3 +377,8 @@ def own_connections() -> Connections:
 @lru_cache(maxsize=1)
 def _connections_of(pid: int) -> Connections:
     return Connections(name_of(pid))
+
+
+def forget_connections() -> None:
+    """Begin anew, as a process that holds nothing and knows nothing of the broker."""
+    _connections_of.cache_clear()

@@ -10,6 +10,7 @@ from accounts.models import User
 from accounts.services import NewApiKey, create_api_key, forget_checked_keys
 from delivery.email_types import forget_email_types
 from mailservice.core.broker import redis_client
+from providers.connections import forget_connections
 from providers.figures import forget_recent
 from providers.selectors import forget_snapshot
 from verification.mail_routes import forget_mail_routes
@@ -22,6 +23,7 @@ def _forget_the_last_test() -> Iterator[None]:
     forget_email_types()
     forget_snapshot()
     forget_recent()
+    forget_connections()
     forget_domain_lists()
     forget_mail_routes()
     redis_client().flushdb()
