@@ -380,5 +380,7 @@ def _connections_of(pid: int) -> Connections:
 
 
 def forget_connections() -> None:
-    """Begin anew, as a process that holds nothing and knows nothing of the broker."""
-    _connections_of.cache_clear()
+    """Give all slots back and begin anew, as a process that knows nothing of the broker."""
+    if _connections_of.cache_info().currsize:
+        own_connections().release_all()
+        _connections_of.cache_clear()
