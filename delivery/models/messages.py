@@ -1,14 +1,6 @@
-"""Messages and what belongs to them.
-
-A message row is one envelope and its place in the queue; its content stands once in `Content`,
-shared by any number of messages. Attempts and events are append-only. References that the hot path
-writes by the thousand carry no database constraint: users, keys and providers are never deleted
-while referred to (their services see to it), and attempts and events outlive purged messages.
-"""
+"""Messages with their attempts and events, and the leases of those who send them."""
 
 from __future__ import annotations
-
-from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -17,160 +9,13 @@ from django.db import models
 from django.db.models import F, Q
 
 from accounts.models import ApiKey, User
+from delivery.models.content import Content
+from delivery.models.types import EmailType
 from delivery.querysets import MessageQuerySet
-from delivery.retries import RetryPolicy
 from delivery.states import UNFINISHED, EventKind, Lane, Status
 from mailservice.core.ids import uuid7
 from providers.models import Provider
 from providers.ports import Outcome, Reason, Scope
-from templates_app.models import TemplateVersion
-
-
-class UnknownPolicy(models.TextChoices):
-    """What becomes of a message whose provider fell silent after taking the data."""
-
-    PARK = "park", "Wait for a provider event or an operator: never twice"
-    RESEND = "resend", "Send again after a while: rather twice than never"
-
-
-class EmailType(models.Model):
-    """A class of mail with its lane, default priority and patience."""
-
-    name = models.SlugField(max_length=40, primary_key=True)
-    lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.TRANSACTIONAL)
-    priority = models.PositiveSmallIntegerField(
-        default=3,
-        validators=[MinValueValidator(1), MaxValueValidator(5)],
-        help_text="1 is highest; for messages that name none.",
-    )
-    unknown_policy = models.CharField(
-        max_length=10, choices=UnknownPolicy.choices, default=UnknownPolicy.PARK
-    )
-    retry_first_seconds = models.PositiveIntegerField(
-        default=60, help_text="Wait before the second attempt; doubles with each."
-    )
-    retry_max_seconds = models.PositiveIntegerField(default=4 * 3600)
-    retry_give_up_seconds = models.PositiveIntegerField(
-        default=48 * 3600, help_text="After so long a temporary failure becomes final."
-    )
-    max_attempts = models.PositiveSmallIntegerField(default=30, validators=[MinValueValidator(1)])
-
-    class Meta:
-        ordering = ["name"]
-        verbose_name = "email type"
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(priority__range=(1, 5)), name="delivery_emailtype_priority"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def retry_policy(self) -> RetryPolicy:
-        """Return the type's patience as plain data."""
-        return RetryPolicy(
-            first=timedelta(seconds=self.retry_first_seconds),
-            maximum=timedelta(seconds=self.retry_max_seconds),
-            give_up_after=timedelta(seconds=self.retry_give_up_seconds),
-            max_attempts=self.max_attempts,
-            resends_unknown=self.unknown_policy == UnknownPolicy.RESEND,
-        )
-
-
-class Content(models.Model):
-    """What a mail says, frozen at acceptance; shared by all messages of a batch or campaign."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    from_email = models.CharField(max_length=320)
-    from_name = models.CharField(max_length=200, blank=True)
-    #: A list of {"email", "name"}.
-    reply_to = models.JSONField(default=list)
-    subject = models.TextField()
-    html = models.TextField(blank=True)
-    text = models.TextField(blank=True)
-    #: True if subject and bodies are templates to be rendered with each message's context.
-    is_template = models.BooleanField(default=False)
-    #: How dates and numbers read in templates.
-    locale = models.CharField(max_length=35, blank=True, default="", db_default="")
-    #: True if CSS rules are written into the elements of each filled HTML.
-    inlines_css = models.BooleanField(default=False, db_default=False)
-    template_version = models.ForeignKey(
-        TemplateVersion, on_delete=models.PROTECT, null=True, related_name="+", db_index=False
-    )
-    #: None leaves the choice to the email type.
-    track_opens = models.BooleanField(null=True)
-    track_clicks = models.BooleanField(null=True)
-    created_at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return self.subject
-
-
-class Blob(models.Model):
-    """The bytes of attachments, stored once by their SHA-256 (hex)."""
-
-    sha256 = models.CharField(max_length=64, primary_key=True)
-    size_bytes = models.PositiveIntegerField()
-    #: Name in Django's default storage.
-    stored_as = models.CharField(max_length=200)
-    created_at = models.DateTimeField()
-    #: Renewed by every reference; the purge spares what was touched lately.
-    touched_at = models.DateTimeField(db_index=True)
-
-    def __str__(self) -> str:
-        return self.sha256
-
-
-class Upload(models.Model):
-    """A file uploaded once, to be attached to messages by its id."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="uploads")
-    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="uploads")
-    filename = models.CharField(max_length=255)
-    content_type = models.CharField(max_length=127)
-    created_at = models.DateTimeField()
-    expires_at = models.DateTimeField(db_index=True)
-
-    def __str__(self) -> str:
-        return self.filename
-
-
-class Disposition(models.TextChoices):
-    """How a part is shown (RFC 2183)."""
-
-    ATTACHMENT = "attachment", "Attachment"
-    INLINE = "inline", "Inline image"
-
-
-class Attachment(models.Model):
-    """A file attached to a content."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    content = models.ForeignKey(Content, on_delete=models.CASCADE, related_name="attachments")
-    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="attachments")
-    position = models.PositiveSmallIntegerField()
-    filename = models.CharField(max_length=255)
-    content_type = models.CharField(max_length=127)
-    disposition = models.CharField(
-        max_length=10, choices=Disposition.choices, default=Disposition.ATTACHMENT
-    )
-    #: Content-ID of an inline part, without angle brackets (RFC 2392).
-    cid = models.CharField(max_length=255, blank=True)
-
-    class Meta:
-        ordering = ["content", "position"]
-        constraints = [
-            # The order of parts in the mail.
-            models.UniqueConstraint(
-                fields=["content", "position"], name="delivery_attachment_position"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.filename
 
 
 class Message(models.Model):
@@ -417,60 +262,3 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return self.worker
-
-
-class SuppressionReason(models.TextChoices):
-    """Why an address gets no mail."""
-
-    HARD_BOUNCE = "hard_bounce", "Hard bounce"
-    COMPLAINT = "complaint", "Complaint"
-    UNSUBSCRIBE = "unsubscribe", "Unsubscribed"
-    MANUAL = "manual", "Entered by hand"
-
-
-class Suppression(models.Model):
-    """An address that gets no mail, of any type or of one."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    #: In normal form (`mailservice.core.addresses.normalized`).
-    address = models.CharField(max_length=320)
-    #: The email type it holds for; empty for all mail.
-    email_type = models.CharField(max_length=40, blank=True, default="")
-    reason = models.CharField(
-        max_length=20, choices=SuppressionReason.choices, default=SuppressionReason.MANUAL
-    )
-    note = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["-id"]
-        constraints = [
-            # Also the index of the check before sending.
-            models.UniqueConstraint(
-                fields=["address", "email_type"], name="delivery_suppression_once"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.address
-
-
-class IdempotencyRecord(models.Model):
-    """The answer to a request with an `Idempotency-Key`, committed with what the request made."""
-
-    api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="+")
-    key = models.CharField(max_length=256)
-    #: SHA-256 of method, path and body.
-    request_hash = models.BinaryField(max_length=32)
-    status_code = models.PositiveSmallIntegerField()
-    body = models.BinaryField()
-    created_at = models.DateTimeField(db_index=True)
-
-    class Meta:
-        constraints = [
-            # Invariant 2: one answer per key.
-            models.UniqueConstraint(fields=["api_key", "key"], name="delivery_idempotency_once")
-        ]
-
-    def __str__(self) -> str:
-        return self.key
