@@ -22,6 +22,7 @@ from mailservice.core.sealed import masked
 from mailservice.core.sql import PLAN_FOR_VALUES, set_local
 from providers.models import RoutingDecision
 from templates_app.engine import TemplateRenderProblem, TemplateSyntaxProblem, compile_source
+from templates_app.rendering import FinishedMail, compile_mail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,7 @@ SUMMARY_FIELDS = (
     "group_id",
     "content__subject",
     "content__is_template",
+    "content__locale",
     "content__from_email",
     "content__from_name",
     "content__reply_to",
@@ -241,27 +243,45 @@ def message_content(message_id: UUID) -> Content:
     return Content.objects.get(messages=message_id)
 
 
-def filled(
-    source: str, context: Mapping[str, Any] | None, *, html: bool, now: datetime
-) -> str | None:
-    """Return a template filled with a message's context, None if it cannot be filled."""
-    try:
-        return compile_source(source, html=html).render(masked(context) or {}, now=now)
-    except (TemplateSyntaxProblem, TemplateRenderProblem):
-        return None
-
-
 def subject_of(row: Mapping[str, Any]) -> str:
     """Return a message's subject as its recipients read it, or its source if it cannot be filled.
 
-    `row` has `content__subject`, `content__is_template`, `context` and `created_at`.
+    `row` has `content__subject`, `content__is_template`, `content__locale`, `context` and
+    `created_at`.
     """
     source: str = row["content__subject"]
     if not row["content__is_template"]:
         return source
     line = " ".join(source.splitlines())
-    subject = filled(line, row["context"], html=False, now=row["created_at"])
-    return source if subject is None else subject.strip(" ")
+    try:
+        return (
+            compile_source(line, html=False)
+            .render(
+                masked(row["context"]) or {}, now=row["created_at"], locale=row["content__locale"]
+            )
+            .strip(" ")
+        )
+    except (TemplateSyntaxProblem, TemplateRenderProblem):
+        return source
+
+
+def bodies_of(content: Content, row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the HTML and text as recipients read them; the sources if they cannot be filled.
+
+    `row` has the message's `context` and `created_at`.
+    """
+    mail = FinishedMail(
+        content.subject,
+        content.html,
+        content.text,
+        is_template=content.is_template,
+        locale=content.locale,
+        inlines_css=content.inlines_css,
+    )
+    try:
+        return compile_mail(mail).render_bodies(masked(row["context"]) or {}, now=row["created_at"])
+    except (TemplateSyntaxProblem, TemplateRenderProblem):
+        return content.html, content.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ _COLUMNS = (
     "created_at",
     "content__subject",
     "content__is_template",
+    "content__locale",
 )
 _TABS = (
     ("All", ""),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from delivery.api.links import download_url
-from delivery.selectors import filled, subject_of
+from delivery.selectors import bodies_of, subject_of
 from delivery.states import UNFINISHED, Status
 from mailservice.core.addresses import Address, format_address
 from providers.amounts import exact_text
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LABELS = {status.value: str(status.label) for status in Status}
 _OPEN = frozenset(status.value for status in UNFINISHED)
-_COLUMNS_OF_CONTENT = ("subject", "is_template", "from_email", "from_name", "reply_to")
+_COLUMNS_OF_CONTENT = ("subject", "is_template", "locale", "from_email", "from_name", "reply_to")
 #: What a message just accepted cannot have yet.
 _FRESH = {"provider_id": None, "provider__name": None, "sent_at": None}
 
@@ -176,12 +176,8 @@ def _file(attachment: Attachment) -> dict[str, Any]:
 
 def bodies(content: Content, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a message says to its recipients; the source where it cannot be filled."""
-    shown = {"subject": subject_of(row), "html": content.html, "text": content.text}
-    if content.is_template:
-        for name in ("html", "text"):
-            text = filled(shown[name], row["context"], html=name == "html", now=row["created_at"])
-            shown[name] = shown[name] if text is None else text
-    return shown
+    html, text = bodies_of(content, row)
+    return {"subject": subject_of(row), "html": html, "text": text}
 
 
 def upload(item: Upload) -> dict[str, Any]:

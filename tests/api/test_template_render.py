@@ -145,6 +145,8 @@ def test_what_render_answers_is_what_a_drain_sends_to_the_octet(
     assert subject == rendered["subject"]
     assert parts["text/html"] == on_the_wire(rendered["html"])
     assert parts["text/plain"] == on_the_wire(rendered["text"])
+    read_back = api.get(f"/emails/{message.pk}?include=content").json()["content"]
+    assert read_back == {name: rendered[name] for name in ("subject", "html", "text")}
     assert b"Zo\xc3\xab &lt;b&gt; &amp; S\xc3\xb6hne" in parts["text/html"]
 
 

@@ -28,12 +28,12 @@ from mailservice.launcher.files import SERVER_NAMES, Home
 from mailservice.launcher.keeper import Server, make_server
 from mailservice.launcher.unprivileged import remove_home
 from tests.support.ledger import SinkLog
+from tests.support.tcp import open_to
 from tests.support.workers import ROOT
 
 LOCALHOST = processes.LOCALHOST
 TEMPLATE = "mailservice"
 CLOCK = ROOT / "tests" / "support" / "chaos_clock"
-_ESTABLISHED, _CLOSE_WAIT = "01", "08"
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float, what: str) -> None:
@@ -55,9 +55,7 @@ def children_of(pid: int) -> list[int]:
 
 def connections_to(port: int, pids: Sequence[int]) -> int:
     """How many connections these processes have open to a local port."""
-    remote, wanted = f"0100007F:{port:04X}", {_ESTABLISHED, _CLOSE_WAIT}
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    sockets = {f"socket:[{line[9]}]" for line in lines if line[2] == remote and line[3] in wanted}
+    sockets = {f"socket:[{inode}]" for inode in open_to(port)}
     found = set()
     for pid in pids:
         with suppress(OSError):
