@@ -30,9 +30,15 @@ class DeliveryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Have the email types made after every migration, and guard accounts that carried mail."""
+        """Have the email types made after every migration, guard accounts that carried mail.
+
+        And have routing learn what becomes of sender domains.
+        """
         from delivery.references import use_of_provider  # noqa: PLC0415 - needs loaded apps
+        from delivery.services.alignment import note_alignment  # noqa: PLC0415 - needs loaded apps
         from providers.services import in_use_checks  # noqa: PLC0415 - needs loaded apps
+        from verification.signals import alignment_changed  # noqa: PLC0415 - needs loaded apps
 
         in_use_checks.append(use_of_provider)
+        alignment_changed.connect(note_alignment, dispatch_uid="alignment for routing")
         post_migrate.connect(ensure_email_types, sender=self, dispatch_uid="email types")

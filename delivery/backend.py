@@ -66,6 +66,7 @@ def _on_terms(message: MessageInput, email: ServiceMail) -> MessageInput:
         context = sealed(context or {}, terms.secrets, recipient=parse_address(recipients[0]).email)
     changes: dict[str, Any] = {
         "context": context,
+        "given_names": frozenset(context or ()),
         "locale": terms.locale,
         "metadata": dict(terms.metadata),
         "priority": terms.priority,

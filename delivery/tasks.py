@@ -15,6 +15,7 @@ from django.utils import timezone
 from delivery.dispatch import DRAIN_TASK, is_first_tick
 from delivery.queue.drain import drain_lane
 from delivery.queue.sweep import sweep as sweep_queue
+from delivery.services.alignment import refresh_alignment as bring_alignment
 from delivery.services.attachments import purge_blobs
 from delivery.services.idempotency import purge_records
 from delivery.states import Lane
@@ -76,6 +77,14 @@ def sweep() -> None:
         logger.info(
             "Swept: %s", ", ".join(f"{count} {what}" for what, count in moved.items() if count)
         )
+
+
+@shared_task
+def refresh_alignment() -> None:
+    """Mend what routing knows of sender domains; mostly each change has told it already."""
+    count = bring_alignment()
+    if count:
+        logger.info("Lists of aligned From domains that were not up to date: %d", count)
 
 
 @shared_task

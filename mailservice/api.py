@@ -22,7 +22,7 @@ from providers.api.smtp_configs import SmtpConfig, SmtpConfigs, SmtpConfigTest
 from templates_app.api.rendering import Render
 from templates_app.api.templates import Draft, DraftLocale, TemplateItem, Templates
 from templates_app.api.transfer import Export, Import
-from templates_app.api.versions import Diff, Publish, RollBack, Version, Versions
+from templates_app.api.versions import Diff, Publish, Republish, RollBack, Version, Versions
 from verification.api.sender_domains import CheckSenderDomain, SenderDomains, SenderDomainView
 from verification.api.validations import (
     Validation,
@@ -82,6 +82,7 @@ urlpatterns: list[URLPattern] = [
     _route("templates/(?P<name>[^/]+)/draft", Draft),
     _route("templates/(?P<name>[^/]+)/draft/(?P<locale>[^/]+)", DraftLocale),
     _route("templates/(?P<name>[^/]+)/publish", idempotent(Publish)),
+    _route("templates/(?P<name>[^/]+)/republish", idempotent(Republish)),
     _route("templates/(?P<name>[^/]+)/roll-back", idempotent(RollBack)),
     _route("templates/(?P<name>[^/]+)/versions", Versions),
     _route("templates/(?P<name>[^/]+)/versions/(?P<number>[^/]+)", Version),

@@ -45,6 +45,11 @@ app.conf.beat_schedule = {
         "schedule": 60.0,
         "options": {"queue": "verification", "expire_seconds": 86_400},
     },
+    "align routing with sender domains": {
+        "task": "delivery.tasks.refresh_alignment",
+        "schedule": 120.0,
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
+    },
     "tend verifications": {
         "task": "verification.tasks.tend_verifications",
         "schedule": 3600.0,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
+from providers.alignment import alignments
 from providers.figures import Tally, recent
 from providers.health import not_closed
 from providers.models import Provider, RoutingRule
@@ -16,6 +17,7 @@ from providers.quotas import left, recipient_limits, usage_of, windows
 from providers.routing import (
     NEUTRAL_P50_MS,
     NEUTRAL_P95_MS,
+    NO_ALIGNMENT,
     Balance,
     Conditions,
     ProviderState,
@@ -47,6 +49,8 @@ def take_snapshot(now: datetime) -> Snapshot:
     breakers = not_closed()
     tallies = recent({provider.pk for provider in providers})
     throttles = throttles_of([provider.pk for provider in providers])
+    is_asked = any(provider.requires_alignment for provider in providers)
+    aligned = alignments() if is_asked else {}
     states = []
     for provider in providers:
         quota = left(provider, usage.get(provider.pk), now)
@@ -66,6 +70,9 @@ def take_snapshot(now: datetime) -> Snapshot:
                 kept_for_urgent=quota.kept_for_urgent,
                 recipient_limits=recipient_limits(provider),
                 from_domains=frozenset(provider.from_domains),
+                aligned=aligned.get(provider.kind, NO_ALIGNMENT)
+                if provider.requires_alignment
+                else None,
                 max_message_bytes=provider.max_message_bytes,
                 takes_attachments=provider.takes_attachments,
                 price=_price(provider, usage.get(provider.pk), now),

@@ -26,6 +26,7 @@ from providers.models import (
     InboxMail,
     Provider,
     ProviderHealth,
+    ProviderKind,
     ProviderMinute,
     ProviderUsage,
     Reservation,
@@ -56,6 +57,8 @@ MAX_NAME_CHARS = 100
 MAX_DOMAINS = 200
 MAX_FEE = Decimal(10_000_000)
 MAX_RETRY_SECONDS = 7 * 86_400
+#: Kinds that send nothing to the world, so that nobody looks their domains up.
+KINDS_WITHOUT_DNS = frozenset({ProviderKind.INBOX, ProviderKind.SIMULATOR})
 #: What the columns hold.
 _MAX_SMALL, _MAX_INTEGER = 32_767, 2_147_483_647
 
@@ -73,6 +76,7 @@ class ProviderFields(TypedDict, total=False):
     max_connections: int
     max_messages_per_connection: int
     from_domains: Sequence[str]
+    requires_alignment: bool
     max_message_bytes: int | None
     takes_attachments: bool
     price_per_thousand: Decimal
@@ -179,6 +183,7 @@ def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
     faults = [
         *_name_faults(provider),
         *_sender_faults(provider),
+        *_alignment_faults(provider),
         *_number_faults(provider),
         *_owner_faults(provider),
         *_warm_up_faults(provider),
@@ -263,6 +268,13 @@ def _sender_faults(provider: Provider) -> list[Fault]:
     if own and domains and not faults and not is_among(own, frozenset(domains)):
         faults.append(("from_email", "not_allowed", "Its domain is not among the From domains."))
     return faults
+
+
+def _alignment_faults(provider: Provider) -> list[Fault]:
+    if provider.requires_alignment and provider.kind in KINDS_WITHOUT_DNS:
+        message = "Its mail stays here: no domain is aligned at an account of this kind."
+        return [("requires_alignment", "not_allowed", message)]
+    return []
 
 
 def read_domains(values: Sequence[str], field: str) -> tuple[list[str], list[Fault]]:

@@ -34,6 +34,10 @@ class Standing(NamedTuple):
     draft: int | None = None
     draft_locales: tuple[str, ...] = ()
 
+    def without_draft(self) -> Standing:
+        """Return what it is for those who see published texts only."""
+        return self._replace(draft=None, draft_locales=())
+
 
 def find_usable(name: str, user_id: UUID | None) -> Template:
     """Return the template of this id or name among a user's own and the shared ones.
@@ -87,11 +91,15 @@ def number_of(template: Template, asked: str = "") -> int:
 
     Nothing asked for is the draft, or what is published if there is none. Raises `NotFoundError`.
     """
+    return number_in(standing(template.pk), asked)
+
+
+def number_in(now: Standing, asked: str = "") -> int:
+    """Return what `number_of` does, for a template that stands so."""
     found: int | None = None
     if asked.isascii() and asked.isdigit() and len(asked) <= _MAX_DIGITS:
         found = int(asked)
     elif asked in {"", DRAFT, PUBLISHED}:
-        now = standing(template.pk)
         choices = {DRAFT: now.draft, PUBLISHED: now.published}
         found = choices[asked] if asked else now.draft or now.published
     if found is None:

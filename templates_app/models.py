@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import User
 from mailservice.core.ids import uuid7
@@ -39,6 +39,13 @@ class TemplateQuerySet(models.QuerySet["Template"]):
         if user_id is None:
             return self.filter(owner__isnull=True)
         return self.filter(Q(owner__isnull=True) | Q(owner_id=user_id))
+
+    def readable_by(self, user_id: object) -> TemplateQuerySet:
+        """Return what this user's programs may read: own ones, and shared ones once published."""
+        published = TemplateVersion.objects.filter(
+            template_id=OuterRef("pk"), published_at__isnull=False
+        )
+        return self.usable_by(user_id).filter(Q(owner_id=user_id) | Exists(published))
 
     def visible_to(self, user: User) -> TemplateQuerySet:
         """Return what a person may read: all with the permission to view, else usable ones."""

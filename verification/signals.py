@@ -6,3 +6,8 @@ from django.dispatch import Signal
 #: within the transaction that confirms it: what a receiver writes commits with it, and an error it
 #: raises undoes the confirmation. Receivers do nothing slow.
 verified = Signal()
+
+#: The From domains that are aligned at some kind of provider have changed. Sent with `owner_id=`
+#: (None for the company) within the transaction that writes it, as its last act: what a receiver
+#: writes commits with it.
+alignment_changed = Signal()

@@ -4,4 +4,5 @@ from django.urls import path
 
 from verification.views import VerifyPage
 
-urlpatterns = [path("verify/<str:token>", VerifyPage.as_view(), name="verify")]
+# Whatever a mail program makes of the link, a person gets a page.
+urlpatterns = [path("verify/<path:token>", VerifyPage.as_view(), name="verify")]

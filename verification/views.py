@@ -1,13 +1,15 @@
 """The page behind a verification's link.
 
 GET and HEAD change nothing: mail scanners and browsers follow links ahead of people. The POST of
-its button confirms. The link's secret is all it needs, so there is no cookie, no session and no
+its button confirms; pressed again at once, as impatient people do, it gets the same answer and
+confirms nothing more. The link's secret is all it needs, so there is no cookie, no session and no
 CSRF token; and it must not get out, so pages are not stored and tell no other site where one came
 from. Links that are used up, expired, replaced or made up get one and the same page.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,14 +18,16 @@ from django.http import HttpResponse, HttpResponseNotAllowed
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from verification.selectors.tokens import find_live, profile_of
+from verification.selectors.tokens import find_confirmed, find_live, profile_of
 from verification.services.letters import app_name
 from verification.services.token_settings import redirect_after
 from verification.services.tokens import confirm
 from verification.tokens.languages import LANGUAGES, RIGHT_TO_LEFT, choose_language
+from verification.tokens.shown import shown_address
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 _ASK, _DONE, _GONE, _AWAY = "ask", "done", "gone", "away"
 _STATUS = {_ASK: 200, _DONE: 200, _GONE: 410, _AWAY: 503}
 _RETRY_SECONDS = "5"
+#: The button pressed again within so long gets the answer again: browsers show the last one only.
+REPEAT = timedelta(seconds=30)
 
 
 @method_decorator(csrf_exempt, name="dispatch")
@@ -65,7 +71,7 @@ class VerifyPage(View):
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         """Confirm, then show that or go where the application wants it."""
-        verification = confirm(token=token)
+        verification = confirm(token=token) or find_confirmed(token, since=timezone.now() - REPEAT)
         if verification is None:
             return _page(request, _GONE)
         goal = redirect_after(verification)
@@ -89,7 +95,13 @@ def _page(
     }
     if verification is not None:
         profile = profile_of(verification.owner_id)
-        context |= {"email": verification.email, "app": app_name(verification, profile)}
+        local, _, domain = shown_address(verification.email).rpartition("@")
+        context |= {
+            # Long addresses break at the @-sign first.
+            "email": format_html("{}<wbr>@{}", local, domain),
+            # A name in another direction of writing keeps its order within the sentence.
+            "app": format_html("<bdi>{}</bdi>", app_name(verification, profile)),
+        }
     with translation.override(language):
         html = render_to_string("verification/page.html", context)
     response = HttpResponse(html, status=_STATUS[kind])

@@ -18,8 +18,9 @@ from mailservice.core.addresses import Address, AddressError, domain_of, parse_e
 from mailservice.core.errors import DomainError
 from providers.admin.accounts import ProviderAdmin
 from providers.admin.states import AccountState, state_of
+from providers.alignment import alignments
 from providers.models import Provider
-from providers.routing import is_among
+from providers.routing import NO_ALIGNMENT, is_among
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -34,9 +35,10 @@ class TestMailForm(forms.Form):
         max_length=320, widget=UnfoldAdminEmailInputWidget, help_text="Gets one short mail."
     )
 
-    def __init__(self, *args: Any, provider: Provider, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, provider: Provider, user_id: UUID, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._provider = provider
+        self._user_id = user_id
 
     def clean(self) -> dict[str, Any]:
         """Refuse a mail that this account would never take on account of its From."""
@@ -48,7 +50,16 @@ class TestMailForm(forms.Form):
                 f"It sends for its From domains only, and {from_email or 'no address'} is not among"
                 " them: give it a From address first."
             )
+        domain = domain_of(from_email.lower())
+        if self._provider.requires_alignment and not self._is_aligned(domain):
+            raise forms.ValidationError(
+                f"{domain} is not aligned (SPF or DKIM) at this account: see Sender domains."
+            )
         return data
+
+    def _is_aligned(self, domain: str) -> bool:
+        found = alignments().get(self._provider.kind, NO_ALIGNMENT)
+        return found.covers(domain, self._provider.owner_id or self._user_id)
 
     def clean_recipient(self) -> str:
         """Return the address as it goes on the wire."""
@@ -87,7 +98,10 @@ class SendingProviderAdmin(ProviderAdmin):
         provider = self.get_or_404(request, provider_id)
         user = signed_in(request)
         form = TestMailForm(
-            request.POST or None, initial={"recipient": user.email}, provider=provider
+            request.POST or None,
+            initial={"recipient": user.email},
+            provider=provider,
+            user_id=user.pk,
         )
         if request.method == "POST" and form.is_valid():
             try:

@@ -15,7 +15,7 @@ from delivery.api.requests import limits, sender_of
 from delivery.intake import parse_message
 from delivery.services.accept import queue_message
 from mailservice.core.errors import InvalidInputError
-from templates_app.api.access import TemplateView, body_of, find
+from templates_app.api.access import TemplateView, body_of, look
 from templates_app.api.rendering import READER_FIELDS, read_reader, show_version
 from templates_app.models import Kind
 
@@ -43,13 +43,13 @@ class TemplateTest(TemplateView):
         """Render it by the engine that sends; what is queued says exactly that."""
         if not key_of(request).has_scope(Scope.TEMPLATES_READ):
             raise PermissionDenied(f"This API key lacks the scope {Scope.TEMPLATES_READ.value}.")
-        template = find(request, name)
-        if template.kind != Kind.MAIL:
+        seen = look(request, name)
+        if seen.template.kind != Kind.MAIL:
             message = "Layouts and partials are not sent: test a mail that uses it."
             raise InvalidInputError.for_field("template", message)
         given = body_of(request, _FIELDS)
-        shown = show_version(template, given, read_reader(given))
-        return _message(template, shown, given)
+        shown = show_version(seen, given, read_reader(given))
+        return _message(seen.template, shown, given)
 
     def post(self, request: Request, name: str, *, prepared: MessageInput) -> Response:
         """Queue it like any other mail."""

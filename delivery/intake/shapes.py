@@ -78,6 +78,8 @@ class MessageInput:
     template: str | None = None
     #: None: inline subject and bodies are sent as they are, without rendering.
     context: dict[str, Any] | None = None
+    #: Names in `context` that the service put there itself: a template's schema need not know them.
+    given_names: frozenset[str] = frozenset()
     #: BCP 47 tag with hyphens, empty if none was given.
     locale: str = ""
     headers: dict[str, str]

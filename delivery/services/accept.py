@@ -19,7 +19,12 @@ from delivery.email_types import email_types
 from delivery.models import EmailType, Message
 from delivery.queue.sequences import lock_sequences
 from delivery.services.attachments import AttachmentLink, link_attachments, resolve_attachments
-from delivery.services.texts import check_context, compiled_source, source_of_message
+from delivery.services.texts import (
+    Patience,
+    check_context,
+    compiled_source,
+    source_of_message,
+)
 from delivery.states import Lane, Status
 from delivery.tables import CONTENT, CONTENT_ROWS, MESSAGE, MESSAGE_ROWS
 from mailservice.core.addresses import Address, domain_of, normalized
@@ -130,7 +135,7 @@ def queue_messages(
     The result has one entry per message, in order. Messages that are the same but for recipient,
     context, headers, metadata and times share one content row. With `is_shared_content` a context
     on any of them makes the content a template for all: a recipient without one must not get the
-    placeholders.
+    placeholders. What is left when checking templates has taken `MAX_CPU_SECONDS` is refused.
     """
     if is_shared_content and any(message.context is not None for message in messages):
         messages = [
@@ -140,8 +145,10 @@ def queue_messages(
     draft = Draft(now=timezone.now())
     shared: dict[tuple[object, ...], _Prepared | DomainError] = {}
     results: list[Accepted | DomainError] = []
+    patience = Patience()
     for message in messages:
         try:
+            patience.require(message)
             prepared = _shared_content(message, sender, draft, shared)
             results.append(_add_message(message, sender, prepared, draft, group_id))
         except DomainError as error:
@@ -263,7 +270,7 @@ def _add_message(
     group_id: UUID | None,
 ) -> Accepted:
     check_context(
-        message.context or {},
+        message,
         compiled=prepared.compiled,
         schema=prepared.schema,
         locale=prepared.content["locale"],

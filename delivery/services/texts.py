@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 from mailservice.core.errors import InvalidInputError
+from mailservice.core.sealed import SEALED
 from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source, first_problem
 from templates_app.engine.schema import context_faults
 from templates_app.selectors import published_text
@@ -14,6 +16,33 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from delivery.intake import MessageInput
+
+
+#: What one request may spend on compiling templates and trying contexts; an ordinary batch of a
+#: thousand takes some hundredths of a second.
+MAX_CPU_SECONDS = 5.0
+
+
+class Patience:
+    """The CPU time of this thread that one request may spend on its templates.
+
+    Each template and each rendering has bounds of its own, but a batch may have a thousand of them.
+    """
+
+    def __init__(self) -> None:
+        self._ends_at = thread_time() + MAX_CPU_SECONDS
+
+    def require(self, message: MessageInput) -> None:
+        """Raise `InvalidInputError` if there is no time left for a message with a template."""
+        if message.context is None and message.template is None:
+            return
+        if thread_time() > self._ends_at:
+            raise InvalidInputError.for_field(
+                "template" if message.template else "html" if message.html else "text",
+                "Checking the templates before this one has taken too long: send this message "
+                "with another request.",
+                code="template_limit",
+            )
 
 
 def source_of_message(
@@ -65,7 +94,7 @@ def compiled_source(source: Mapping[str, Any]) -> tuple[Compiled, ...]:
 
 
 def check_context(
-    context: Mapping[str, Any],
+    message: MessageInput,
     *,
     compiled: tuple[Compiled, ...],
     schema: Mapping[str, Any],
@@ -75,7 +104,11 @@ def check_context(
 
     Raises `InvalidInputError` for the place in `context`.
     """
-    if schema and (faults := context_faults(schema, context)):
+    context = message.context or {}
+    given = message.given_names
+    # What an application itself calls sealed is a value like any other.
+    hidden = context[SEALED] if SEALED in given else ()
+    if schema and (faults := context_faults(schema, context, given=given, hidden=hidden)):
         raise InvalidInputError.for_fields(faults)
     if not compiled:
         return

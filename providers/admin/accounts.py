@@ -30,7 +30,12 @@ from providers.admin.states import StateFilter, state_of
 from providers.health import close_breaker
 from providers.models import Provider, ProviderKind
 from providers.selectors import forget_snapshot
-from providers.services import create_provider, delete_provider, update_provider
+from providers.services import (
+    KINDS_WITHOUT_DNS,
+    create_provider,
+    delete_provider,
+    update_provider,
+)
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -132,6 +137,9 @@ class ProviderAdmin(FormsByKind[Provider], DeletingAdmin[Provider]):
         """Return the parts of the form of the account's kind."""
         form = self.form_of(request, obj)
         own = ((form.own_title, {"fields": form.own_fields}),) if form.own_fields else ()
+        takes: tuple[str, ...] = ("takes_attachments",)
+        if form.kind not in KINDS_WITHOUT_DNS:
+            takes = ("requires_alignment", *takes)
         return (
             (
                 f"{FORMS[form.kind].kind.label}",
@@ -151,7 +159,7 @@ class ProviderAdmin(FormsByKind[Provider], DeletingAdmin[Provider]):
             ),
             (
                 "What it takes",
-                {"fields": (("from_domains", "max_message_bytes"), "takes_attachments")},
+                {"fields": (("from_domains", "max_message_bytes"), takes)},
             ),
             (f"Price in {settings.CURRENCY}", {"fields": PRICE_FIELDS}),
             (

@@ -19,6 +19,7 @@ from unfold.widgets import (
 from providers.adapters.scripted import SCRIPTED
 from providers.admin.price_fields import PRICE_COLUMNS, PriceForm
 from providers.admin.rule_forms import ListField
+from providers.alignment import alignment_in_words
 from providers.models import Provider, ProviderKind
 from providers.services import ProviderFields, faults_of, moved_secret_faults
 
@@ -39,6 +40,7 @@ _COLUMNS = (
     "rate_per_second",
     "warm_up",
     "from_domains",
+    "requires_alignment",
     "max_message_bytes",
     "takes_attachments",
     "retry_first_seconds",
@@ -93,6 +95,13 @@ class ProviderForm(PriceForm, forms.ModelForm[Provider]):
         super().__init__(*args, **kwargs)
         if "owner" in self.fields:
             self.fields["owner"].empty_label = "Everybody"  # type: ignore[attr-defined] # a choice of users
+        if "requires_alignment" in self.fields:
+            aligned = alignment_in_words(self.kind, self.instance.owner_id)
+            now = f"Aligned now: {aligned}." if aligned else "Now none is: it would take no mail."
+            self.fields["requires_alignment"].help_text = (
+                f"It sends only for From domains that SPF or DKIM aligns at {self.kind.label}, as "
+                f"Sender domains tell. {now}"
+            )
 
     def own_settings(self) -> dict[str, Any]:
         """Return the settings that the form's own fields say."""
@@ -129,7 +138,8 @@ class ProviderForm(PriceForm, forms.ModelForm[Provider]):
 
     def columns(self) -> ProviderFields:
         """Return the account's columns."""
-        columns: ProviderFields = {name: self.cleaned_data[name] for name in _COLUMNS}  # type: ignore[assignment]  # names are the fields
+        data = self.cleaned_data
+        columns: ProviderFields = {name: data[name] for name in _COLUMNS if name in data}  # type: ignore[assignment]  # names are the fields
         return columns
 
     def validate_unique(self) -> None:

@@ -51,6 +51,7 @@ _COLUMNS: Table = {
     "max_connections": ("max_connections", is_number),
     "max_messages_per_connection": ("max_messages_per_connection", is_number),
     "from_domains": ("from_domains", are_texts),
+    "requires_alignment": ("requires_alignment", is_flag),
     "max_message_bytes": ("max_message_bytes", is_number),
     "takes_attachments": ("takes_attachments", is_flag),
     "price_per_thousand": ("price_per_thousand", is_amount(6)),

@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                 ('max_connections', models.PositiveSmallIntegerField(default=10, help_text='Open at once, over all workers.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('max_messages_per_connection', models.PositiveIntegerField(default=0, help_text='A connection is renewed after so many mails; 0 for no cap.')),
                 ('from_domains', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, help_text='It sends for these only, such as example.com or *.example.com; empty for any.', size=None, verbose_name='From domains')),
+                ('requires_alignment', models.BooleanField(default=False, help_text='It sends only for From domains that are aligned (SPF or DKIM) at its kind of provider, as Sender domains tell.', verbose_name='aligned domains only')),
                 ('max_message_bytes', models.PositiveIntegerField(blank=True, help_text='In bytes, as sent with attachments; empty for no limit.', null=True, verbose_name='largest mail')),
                 ('takes_attachments', models.BooleanField(default=True, help_text='If not, mail with files goes elsewhere.')),
                 ('price_per_thousand', models.DecimalField(decimal_places=6, default=0, help_text='What a thousand mails cost, after the free ones and below any tier.', max_digits=12)),
@@ -333,6 +334,18 @@ class Migration(migrations.Migration):
             options={
                 'indexes': [models.Index(fields=['recovered_at'], name='providers_slowdown_recovered')],
                 'constraints': [models.UniqueConstraint(fields=('provider', 'domain'), name='providers_slowdown_once'), models.CheckConstraint(condition=models.Q(('failures__gte', 1), ('recovered_at__gte', models.F('closed_until'))), name='providers_slowdown_order')],
+            },
+        ),
+        migrations.CreateModel(
+            name='AlignedDomains',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('smtp', 'SMTP account'), ('inbox', 'Local inbox (keeps mail here, for development)'), ('simulator', 'Simulator (scripted faults)'), ('amazon_ses', 'Amazon SES'), ('brevo', 'Brevo'), ('mailersend', 'MailerSend'), ('mailgun', 'Mailgun'), ('mailjet', 'Mailjet'), ('mailtrap', 'Mailtrap'), ('mandrill', 'Mailchimp Transactional (Mandrill)'), ('postal', 'Postal'), ('postmark', 'Postmark'), ('resend', 'Resend'), ('scaleway', 'Scaleway TEM'), ('sendgrid', 'SendGrid'), ('sparkpost', 'SparkPost'), ('unisender_go', 'Unisender Go')], max_length=20)),
+                ('patterns', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), size=None)),
+                ('owner', models.ForeignKey(db_index=False, help_text="Whose mail it is about; empty for everybody's.", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('kind', 'owner'), name='providers_aligned_once'), models.UniqueConstraint(condition=models.Q(('owner__isnull', True)), fields=('kind',), name='providers_aligned_shared_once')],
             },
         ),
         migrations.RunSQL(STORAGE, NO_STORAGE),

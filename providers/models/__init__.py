@@ -6,6 +6,7 @@ from providers.models.accounts import (
     ProviderKind,
     ProviderQuerySet,
 )
+from providers.models.alignment import AlignedDomains
 from providers.models.cost import NO_KEY, Budget, CostDay
 from providers.models.inbox import InboxMail
 from providers.models.rules import (
@@ -26,6 +27,7 @@ from providers.models.usage import (
 __all__ = [
     "MAX_PRIORITY_RESERVE",
     "NO_KEY",
+    "AlignedDomains",
     "BreakerState",
     "Budget",
     "CostDay",

@@ -121,6 +121,12 @@ class Provider(models.Model):
         verbose_name="From domains",
         help_text="It sends for these only, such as example.com or *.example.com; empty for any.",
     )
+    requires_alignment = models.BooleanField(
+        "aligned domains only",
+        default=False,
+        help_text="It sends only for From domains that are aligned (SPF or DKIM) at its kind of "
+        "provider, as Sender domains tell.",
+    )
     max_message_bytes = models.PositiveIntegerField(
         "largest mail",
         null=True,

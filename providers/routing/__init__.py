@@ -4,6 +4,7 @@
 over, so that a message's page and `routing/explain` can answer "why that one?".
 """
 
+from providers.routing.alignment import NO_ALIGNMENT, Alignment
 from providers.routing.decision import Candidate, Decision, RuleRef, Skip
 from providers.routing.domains import is_among, parse_domain_pattern
 from providers.routing.facts import (
@@ -26,7 +27,9 @@ from providers.routing.words import conditions_in_words, rule_in_words
 __all__ = [
     "NEUTRAL_P50_MS",
     "NEUTRAL_P95_MS",
+    "NO_ALIGNMENT",
     "NO_PACES",
+    "Alignment",
     "Asks",
     "Balance",
     "Candidate",

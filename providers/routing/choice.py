@@ -42,6 +42,8 @@ _REASONS = {
     Strategy.WEIGHTED_SPLIT: "its share of the split",
 }
 _WORD_BITS = 64
+#: Accounts named in a sentence.
+_MAX_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +153,16 @@ def _ranked(rule: Rule, states: Iterable[ProviderState]) -> list[tuple[ProviderS
 def _candidate(
     state: ProviderState, facts: MessageFacts, now: datetime, found: Score | None = None
 ) -> Candidate:
+    skip = _skip(state, facts, now)
     return Candidate(
         state.provider_id,
         state.name,
-        _skip(state, facts, now),
+        skip,
         found.shown if found else None,
         found.note if found else "",
+        f"{_unaligned(facts)} at this account: see Sender domains"
+        if skip is Skip.UNALIGNED
+        else "",
     )
 
 
@@ -181,6 +187,14 @@ _CHECKS: tuple[_Check, ...] = (
             state.from_domains
             and facts.from_email
             and not is_among(facts.sender_domain, state.from_domains)
+        ),
+    ),
+    (
+        Skip.UNALIGNED,
+        lambda state, facts, _: bool(
+            state.aligned is not None
+            and facts.from_email
+            and not state.aligned.covers(facts.sender_domain, facts.owner_id)
         ),
     ),
     (
@@ -289,7 +303,8 @@ def _no_choice(places: Sequence[_Place], facts: MessageFacts, rule: Rule | None)
     known = [moment for place in places for moment in _reopens(place, facts)]
     is_hopeless = not reasons & _PASSING
     if is_hopeless:
-        reason = "no account may take this mail" + _too_many_recipients(places, facts)
+        reason = "no account may take this mail"
+        reason += _too_many_recipients(places, facts) or _where_unaligned(candidates, facts)
     elif Skip.QUOTA in reasons:
         reason = "every open account has used up its quota"
         if facts.recipient_count > 1:
@@ -311,6 +326,18 @@ def _too_many_recipients(places: Sequence[_Place], facts: MessageFacts) -> str:
         if place.candidate.skipped is Skip.RECIPIENTS
     ]
     return f": it has more recipients than the highest limit, {max(limits):,}" if limits else ""
+
+
+def _unaligned(facts: MessageFacts) -> str:
+    return f"{facts.sender_domain} is not aligned (SPF or DKIM)"
+
+
+def _where_unaligned(candidates: Sequence[Candidate], facts: MessageFacts) -> str:
+    """Return what to mend if alignment alone is wanting somewhere; empty if it is not."""
+    names = [each.name for each in candidates if each.skipped is Skip.UNALIGNED]
+    more = len(names) - _MAX_NAMES
+    named = ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return f": {_unaligned(facts)} at {named}" if names else ""
 
 
 def _reopens(place: _Place, facts: MessageFacts) -> list[datetime]:

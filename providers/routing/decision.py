@@ -27,6 +27,7 @@ class Skip(StrEnum):
     INACTIVE = "switched off"
     SUPPOSED_DOWN = "supposed to be down"
     FROM_DOMAIN = "may not send for this From domain"
+    UNALIGNED = "its From domains must be aligned (SPF or DKIM)"
     SIZE = "takes no mail of this size"
     ATTACHMENTS = "takes no attachments"
     RECIPIENTS = "its limit is lower than the number of recipients"
@@ -49,6 +50,13 @@ class Candidate:
     score: float | None = None
     #: The score in words.
     note: str = ""
+    #: What is missing, where the reason alone does not tell.
+    detail: str = ""
+
+    @property
+    def why(self) -> str:
+        """Return in words why it was passed over; empty if it was not."""
+        return self.detail or (self.skipped.value if self.skipped else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,7 @@ class Decision:
                     "provider": str(candidate.provider_id),
                     "name": candidate.name,
                     "skipped": candidate.skipped.value if candidate.skipped else None,
+                    "detail": candidate.detail,
                     "score": candidate.score,
                     "note": candidate.note,
                 }
@@ -111,6 +120,7 @@ class Decision:
                     Skip(item["skipped"]) if item["skipped"] else None,
                     item.get("score"),
                     item.get("note", ""),
+                    item.get("detail", ""),
                 )
                 for item in body["candidates"]
             ),
@@ -128,7 +138,7 @@ class Decision:
     def in_words(self) -> str:
         """Return the decision in a sentence or two for people."""
         skipped = [
-            f"{candidate.name} ({candidate.skipped.value})"
+            f"{candidate.name} ({candidate.why})"
             for candidate in self.candidates
             if candidate.skipped not in (None, Skip.NOT_A_TARGET, Skip.NOT_PINNED)
         ]

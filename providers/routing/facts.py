@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from providers.routing.alignment import Alignment
+
 #: The priority for which accounts keep a slice of their quotas.
 URGENT = 1
 #: What is assumed of an account that has no figures yet.
@@ -98,6 +100,8 @@ class ProviderState:
     paces: DomainPaces = NO_PACES
     #: Patterns of the From domains it may send for; empty for any.
     from_domains: frozenset[str] = frozenset()
+    #: From domains must be among these; None where they need not be aligned.
+    aligned: Alignment | None = None
     max_message_bytes: int | None = None
     takes_attachments: bool = True
     #: Per thousand mails, the next ones.

@@ -14,6 +14,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 
 from accounts.admin.console import ConsoleAdmin, show_faults, signed_in
 from mailservice.core.errors import ConflictError, DomainError, InvalidInputError
+from templates_app.admin.canvas import from_canvas
 from templates_app.admin.forms import DraftForm, parsed_data, with_plain_lines
 from templates_app.admin.previews import (
     Look,
@@ -24,7 +25,8 @@ from templates_app.admin.previews import (
     look_at,
     look_at_error,
 )
-from templates_app.models import Kind, Template, TemplateVersion
+from templates_app.engine import TemplateSyntaxProblem
+from templates_app.models import Format, Kind, Template, TemplateVersion
 from templates_app.selectors import language_of_default, may_publish
 from templates_app.services import (
     DraftText,
@@ -38,6 +40,8 @@ from templates_app.services import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
+
+    from django.http import QueryDict
 
 #: Offered for a new language; any other tag can be typed.
 _LANGUAGES = (
@@ -74,11 +78,22 @@ class EditorPages(ConsoleAdmin[Template]):
         template = self.get_or_404(request, str(template_id))
         if request.method != "POST":
             locale = request.GET.get("locale", "")
-            return self._editor(request, template, DraftForm(initial=_initial(template, locale)))
-        if "preview" in request.POST:
-            return self._editor(request, template, DraftForm(request.POST))
+            return self._editor(
+                request, template, DraftForm(initial=draft_initial(template, locale))
+            )
+        try:
+            posted = _posted(request)
+        except TemplateSyntaxProblem as problem:
+            return _told_one(problem.message)
+        return self._posted_draft(request, template, posted)
+
+    def _posted_draft(
+        self, request: HttpRequest, template: Template, posted: QueryDict
+    ) -> HttpResponse:
+        form = DraftForm(posted)
+        if "preview" in posted:
+            return self._editor(request, template, form)
         self.require_change(request)
-        form = DraftForm(request.POST)
         saved = self._save(request, template, form)
         if request.headers.get("X-Requested-With") == "fetch":
             return _told(form, saved)
@@ -94,9 +109,12 @@ class EditorPages(ConsoleAdmin[Template]):
         template = self.get_or_404(request, str(template_id))
         if request.method != "POST":
             return HttpResponse(status=405, headers={"Allow": "POST"})
-        look = _look(request, template, request.POST)
+        try:
+            seen = look(request, template, _posted(request))
+        except TemplateSyntaxProblem as problem:
+            seen = look_at_error(problem)
         response = TemplateResponse(
-            request, "console/template_look.html", {"look": look, **self.frames(look)}
+            request, "console/template_look.html", {"look": seen, **self.frames(seen)}
         )
         response["Cache-Control"] = "no-store, private"
         return response
@@ -111,9 +129,9 @@ class EditorPages(ConsoleAdmin[Template]):
             raise Http404("There is no such version.")
         try:
             preview = preview_version(version, Reader(locale=version.locale))
-            look = look_at(preview, user_id=signed_in(request).pk)
+            seen = look_at(preview, user_id=signed_in(request).pk)
         except DomainError as error:
-            look = look_at_error(error)
+            seen = look_at_error(error)
         return self.page(
             request,
             "console/template_version.html",
@@ -121,10 +139,10 @@ class EditorPages(ConsoleAdmin[Template]):
             obj=template,
             version=version,
             language=language_name(version.locale, default=language_of_default(template)),
-            look=look,
+            look=seen,
             back=self.url("change", template.pk),
             media=self.media,
-            **self.frames(look),
+            **self.frames(seen),
         )
 
     def frame_view(self, request: HttpRequest, token: UUID, colours: str) -> HttpResponse:
@@ -165,7 +183,7 @@ class EditorPages(ConsoleAdmin[Template]):
         except ConflictError as error:
             form.add_error(None, f"{error.message} Saving again writes over it.")
             form.data = {
-                **request.POST.dict(),
+                **form.data.dict(),  # type: ignore[attr-defined] # a QueryDict
                 "unchanged_since": _saved_at(template, text["locale"]),
             }
         else:
@@ -178,9 +196,9 @@ class EditorPages(ConsoleAdmin[Template]):
     ) -> TemplateResponse:
         values = form.data if form.is_bound else form.initial
         locale = str(values.get("locale", ""))
-        look = _look(request, template, values)
+        seen = look(request, template, values)
         default = language_of_default(template)
-        tabs = _tabs(template, locale)
+        tabs = language_tabs(template, locale)
         saved = [tag for tag, _, _, is_new in tabs if not is_new]
         return self.page(
             request,
@@ -188,11 +206,12 @@ class EditorPages(ConsoleAdmin[Template]):
             title="Editor",
             obj=template,
             form=form,
-            look=look,
+            look=seen,
             locale=locale,
             is_mail=template.kind == Kind.MAIL,
-            is_mjml=values.get("format") == "mjml",
-            is_marketing=_is_marketing(template, request.POST if form.is_bound else None),
+            is_mjml=values.get("format") == Format.MJML,
+            can_design=values.get("format") == Format.MJML or not values.get("html"),
+            is_marketing=is_for_marketing(template, request.POST if form.is_bound else None),
             can_change=self.has_change_permission(request),
             can_publish=may_publish(signed_in(request), template),
             tabs=tabs,
@@ -200,11 +219,30 @@ class EditorPages(ConsoleAdmin[Template]):
             languages=[(tag, language_name(tag, default=default)) for tag in _LANGUAGES],
             urls={
                 name: self.url(name, template.pk)
-                for name in ("draft", "preview", "change", "publish", "test", "language")
+                for name in ("draft", "preview", "change", "publish", "test", "language", "design")
             },
             media=self.media,
-            **self.frames(look),
+            **self.frames(seen),
         )
+
+
+def _posted(request: HttpRequest) -> QueryDict:
+    """Return what was posted, with the source that the visual editor's canvas stands for.
+
+    Raises `TemplateSyntaxProblem` for a canvas that stands for none.
+    """
+    posted = request.POST.copy()
+    canvas = posted.get("canvas", "")
+    posted.pop("canvas", None)
+    if canvas:
+        opened = with_plain_lines(posted.get("html", ""))
+        posted["html"] = from_canvas(with_plain_lines(canvas), opened)
+    return posted
+
+
+def _told_one(message: str) -> JsonResponse:
+    """Answer the visual editor's script, which alone posts a canvas."""
+    return JsonResponse({"faults": [{"field": "", "message": message}]}, status=422)
 
 
 def _told(form: DraftForm, saved: TemplateVersion | None) -> JsonResponse:
@@ -222,7 +260,7 @@ def _told(form: DraftForm, saved: TemplateVersion | None) -> JsonResponse:
     )
 
 
-def _look(request: HttpRequest, template: Template, values: Mapping[str, Any]) -> Look:
+def look(request: HttpRequest, template: Template, values: Mapping[str, Any]) -> Look:
     """Render a text as it stands in the form, with the sample data beside it."""
     sample = values.get("sample", template.sample)
     try:
@@ -238,7 +276,7 @@ def _look(request: HttpRequest, template: Template, values: Mapping[str, Any]) -
         "text": with_plain_lines(str(values.get("text", ""))),
         "format": str(values.get("format", "")),
     }
-    is_marketing = _is_marketing(template, request.POST if request.method == "POST" else None)
+    is_marketing = is_for_marketing(template, request.POST if request.method == "POST" else None)
     reader = Reader(context=context, locale=locale, is_marketing=is_marketing)
     try:
         return look_at(preview_source(template, text, reader), user_id=signed_in(request).pk)
@@ -246,7 +284,7 @@ def _look(request: HttpRequest, template: Template, values: Mapping[str, Any]) -
         return look_at_error(error)
 
 
-def _is_marketing(template: Template, posted: Mapping[str, str] | None) -> bool:
+def is_for_marketing(template: Template, posted: Mapping[str, str] | None) -> bool:
     """Tell whether a way to unsubscribe is asked for: as ticked, at first by the category."""
     if posted is not None and "knows_marketing" in posted:
         return "marketing" in posted
@@ -266,7 +304,7 @@ def _saved_at(template: Template, locale: str) -> str:
     return newest.updated_at.isoformat() if newest else ""
 
 
-def _initial(template: Template, locale: str) -> dict[str, Any]:
+def draft_initial(template: Template, locale: str) -> dict[str, Any]:
     """Return what to start from: the newest text, for a new language that of the default."""
     found = _newest(template, locale)
     start = found or _newest(template, "") or template.versions.order_by("-number").first()
@@ -279,7 +317,7 @@ def _initial(template: Template, locale: str) -> dict[str, Any]:
     return initial
 
 
-def _tabs(template: Template, locale: str) -> list[tuple[str, str, bool, bool]]:
+def language_tabs(template: Template, locale: str) -> list[tuple[str, str, bool, bool]]:
     """Return tag, name, whether it is shown, and whether it is yet to be saved."""
     newest = template.versions.order_by("-number").first()
     present: list[str] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -251,3 +252,47 @@ class TestForm(forms.Form):
     def __init__(self, *args: Any, locales: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["locale"].choices = list(locales)  # type: ignore[attr-defined] # a choice field
+
+
+class ImportForm(forms.Form):
+    """A file of templates, and what to do with them."""
+
+    EVERYBODY, MINE = "everybody", "mine"
+
+    file = forms.FileField(
+        allow_empty_file=False,
+        help_text="A zip as the export makes it, or the same as JSON. You see what would change "
+        "before anything does.",
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".zip,.json"}),
+    )
+    whose = forms.ChoiceField(
+        label="For",
+        choices=[(EVERYBODY, "the mail of everybody"), (MINE, "my own mail")],
+        widget=UnfoldAdminSelectWidget,
+    )
+    publish = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="New mail uses them at once. Otherwise they are drafts to look at first.",
+    )
+    note = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "Shown in the history"}),
+    )
+
+    def __init__(
+        self, *args: Any, may_publish: bool, is_confirmed: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._may_publish = may_publish
+        if is_confirmed:
+            del self.fields["file"]
+
+    def clean(self) -> dict[str, Any]:
+        """Leave shared templates to those who may publish them."""
+        data = super().clean() or self.cleaned_data
+        is_shared = data.get("whose") == self.EVERYBODY
+        if data.get("publish") and is_shared and not self._may_publish:
+            self.add_error("publish", "You may write templates for everybody, not publish them.")
+        return data

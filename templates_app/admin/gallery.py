@@ -15,7 +15,7 @@ from templates_app.models import Kind, Template
 from templates_app.starters import all_starters, rendered, starter
 
 _BLANK = (
-    (Kind.MAIL, "draft", "Blank mail", "An empty sheet."),
+    (Kind.MAIL, "draft", "Blank mail", "An empty sheet, to fill with blocks or in the source."),
     (Kind.LAYOUT, "web_asset", "Layout", "The frame around mails: head, foot, colours."),
     (Kind.PARTIAL, "extension", "Partial", "A piece that mails and layouts share."),
 )

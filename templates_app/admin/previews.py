@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from templates_app.services import Preview
 
 _KEPT_SECONDS = 900
+#: Of one person; a preview is made for every pause in typing. At most 255.
+_KEPT_PREVIEWS = 16
 _MAX_KEPT_CHARS = 1_000_000
 _LABELS = {"html": "HTML", "sample": "Sample data"}
 _PLACE = re.compile(
@@ -175,9 +177,10 @@ def keep(html: str, *, user_id: object) -> UUID | None:
         return None
     if len(html) > _MAX_KEPT_CHARS:
         raise _NotKeptError("The HTML is too large to be shown; no mail program would show it.")
-    token = uuid4()
     try:
-        cache.set(_key(user_id, token), html, _KEPT_SECONDS)
+        place = _next_place(user_id)
+        token = UUID(int=uuid4().int & ~0xFF | place)
+        cache.set(_key(user_id, place), (token.hex, html), _KEPT_SECONDS)
     except (RedisError, OSError) as error:
         raise _NotKeptError("The cache does not answer, so no HTML can be shown.") from error
     return token
@@ -186,14 +189,25 @@ def keep(html: str, *, user_id: object) -> UUID | None:
 def kept(token: UUID, *, user_id: object) -> str | None:
     """Return what was kept, None if it is gone or somebody else's."""
     try:
-        found = cache.get(_key(user_id, token))
+        found = cache.get(_key(user_id, token.int & 0xFF))
     except (RedisError, OSError):
         return None
-    return found if isinstance(found, str) else None
+    name, html = found or ("", "")
+    return str(html) if name == token.hex else None
 
 
-def _key(user_id: object, token: UUID) -> str:
-    return f"template-preview:{user_id}:{token}"
+def _next_place(user_id: object) -> int:
+    """Return where the next preview goes: in the place of the oldest, so that they stay few."""
+    key = f"template-previews:{user_id}"
+    cache.add(key, 0, _KEPT_SECONDS)
+    try:
+        return int(cache.incr(key)) % _KEPT_PREVIEWS
+    except ValueError:  # it expired between the two
+        return 0
+
+
+def _key(user_id: object, place: int) -> str:
+    return f"template-preview:{user_id}:{place}"
 
 
 def framed(html: str, *, is_dark: bool = False) -> HttpResponse:
@@ -212,16 +226,23 @@ def in_colours(html: str, *, is_dark: bool) -> str:
 
     Rules for dark mode apply or not; without any, colours are inverted as some programs do.
     """
-    wanted = "dark" if is_dark else "light"
     added = _BASE + (_INVERTED if is_dark and not has_dark_colours(html) else "")
-
-    def decide(found: re.Match[str]) -> str:
-        return "(min-width:0)" if found.group(1).lower() == wanted else "(max-width:0)"
-
-    html = _DARK.sub(decide, html)
+    html = _decided(html, "dark" if is_dark else "light")
     head = _HEAD.search(html)
     at = head.end() if head else 0
     return html[:at] + added + html[at:]
+
+
+def light_rules(css: str) -> str:
+    """Return CSS with its rules for dark mode switched off, whatever mode the browser is in."""
+    return _decided(css, "light")
+
+
+def _decided(source: str, wanted: str) -> str:
+    return _DARK.sub(
+        lambda found: "(min-width:0)" if found.group(1).lower() == wanted else "(max-width:0)",
+        source,
+    )
 
 
 def has_dark_colours(html: str) -> bool:

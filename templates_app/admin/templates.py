@@ -12,10 +12,11 @@ from unfold.decorators import display
 
 from accounts.admin.console import Link
 from mailservice.core.presentation import moment
-from templates_app.admin.editor import EditorPages
+from templates_app.admin.design import DesignPages
 from templates_app.admin.forms import TemplateForm
 from templates_app.admin.gallery import GalleryPages
-from templates_app.admin.versions import VersionPages
+from templates_app.admin.transfer import TransferPages
+from templates_app.admin.versions import VersionPages, names_behind
 from templates_app.models import Kind, Template
 from templates_app.selectors import dependents, may_publish
 from templates_app.services import create_template, save_draft, update_template
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
+
+    from accounts.models import User
 
 _FIELDS = (
     "owner_id",
@@ -50,18 +53,19 @@ class _Listed(Protocol):
     description: str
     kind: str
     category: str
+    owner: User | None
     updated_at: datetime
 
 
 @admin.register(Template)
-class TemplateAdmin(GalleryPages, EditorPages, VersionPages):
+class TemplateAdmin(GalleryPages, DesignPages, VersionPages, TransferPages):
     """List, add and change templates; edit, compare and publish their versions."""
 
     class Media:
         css = {"all": ["mailservice/templates.css"]}
 
     form = TemplateForm
-    list_display = ("name", "kind_label", "category", "owner", "published", "updated")
+    list_display = ("name", "kind_label", "category", "whose", "published", "updated")
     list_filter = ("kind", "category")
     list_filter_submit = True
     list_select_related = ("owner",)
@@ -69,7 +73,7 @@ class TemplateAdmin(GalleryPages, EditorPages, VersionPages):
     search_help_text = "Name, title, category or description"
     ordering = ("slug",)
     sortable_by = ()
-    actions = None
+    actions = ("export_selected",)
     fieldsets = (
         (None, {"fields": (("slug", "title"), ("kind", "category"), ("language", "owner"),
                            "description")}),
@@ -157,7 +161,10 @@ class TemplateAdmin(GalleryPages, EditorPages, VersionPages):
                 "can_publish": may,
                 "draft_url": self.url("draft", template.pk),
                 "publish_url": self.url("publish", template.pk),
+                "export_url": self.url("export", template.pk),
                 "discard_url": self.url("discard", template.pk),
+                "behind": names_behind(template),
+                "republish_url": self.url("republish", template.pk),
                 "users_of_it": [
                     (one, self.url("change", one.template.pk)) for one in dependents(template.pk)
                 ]
@@ -174,7 +181,10 @@ class TemplateAdmin(GalleryPages, EditorPages, VersionPages):
         if object_id is None:
             return []
         word = "Editor" if self.has_change_permission(request) else "Open in the editor"
-        return [Link(word, self.url("draft", object_id), "edit_document")]
+        return [
+            Link(word, self.url("draft", object_id), "edit_document"),
+            Link("Export", self.url("export", object_id), "download"),
+        ]
 
     # --- columns ----------------------------------------------------------------------------------
 
@@ -187,6 +197,11 @@ class TemplateAdmin(GalleryPages, EditorPages, VersionPages):
     def kind_label(self, template: _Listed) -> str:
         """Return what it is for."""
         return Kind(template.kind).label
+
+    @display(description="Owner")
+    def whose(self, template: _Listed) -> str:
+        """Return whose mail may use it."""
+        return template.owner.email if template.owner else "everybody"
 
     @display(description="Published")
     def published(self, template: _Listed) -> SafeString:

@@ -21,9 +21,11 @@ from templates_app.selectors import (
     history,
     language_of_default,
     may_publish,
+    outdated,
 )
 from templates_app.services import (
     Reader,
+    catch_up,
     discard_draft,
     preview_version,
     publish,
@@ -49,6 +51,7 @@ class VersionPages(ConsoleAdmin[Template]):
         """Add the pages of versions."""
         pages = {
             "publish": self.publish_view,
+            "republish": self.republish_view,
             "discard": self.discard_view,
             "language": self.language_view,
             "test": self.test_view,
@@ -68,7 +71,7 @@ class VersionPages(ConsoleAdmin[Template]):
 
     def version_rows(self, template_id: object) -> list[dict[str, Any]]:
         """Return the history with the address of each text and of what can be done."""
-        versions = history(template_id)[:_SHOWN_VERSIONS]  # type: ignore[arg-type] # an id or its text
+        versions = history(template_id, limit=_SHOWN_VERSIONS)  # type: ignore[arg-type] # an id or its text
         rows = TemplateVersion.objects.filter(template_id=str(template_id))
         ids = {(number, tag): pk for pk, number, tag in rows.values_list("pk", "number", "locale")}
         published = [one.number for one in versions if not one.is_draft]
@@ -155,6 +158,40 @@ class VersionPages(ConsoleAdmin[Template]):
         messages.success(request, f"Version {number} is published.")
         if form.cleaned_data.get("republish"):
             self._republish(request, template, user)
+        return self.back_to(back)
+
+    def republish_view(self, request: HttpRequest, template_id: UUID) -> HttpResponse:
+        """Ask, then bring the newest layouts and partials into what is published."""
+        template = self._publishable(request, template_id)
+        behind = names_behind(template)
+        back = self.url("change", template.pk)
+        if not behind:
+            messages.info(request, "Nothing is behind: there is nothing to publish anew.")
+            return self.back_to(back)
+        if request.method != "POST":
+            confirmation = Confirmation(
+                question=f"Take in the newest {', '.join(behind)}?"
+                if template.kind == Kind.MAIL
+                else f"Publish anew what is behind “{template.slug}”?",
+                effect="What is published becomes a new version with the newest layouts and "
+                "partials, which new mail uses at once. Texts and drafts stay as they are.",
+                button="Publish anew",
+                back=back,
+                items=behind[:20],
+                more_count=max(len(behind) - 20, 0),
+            )
+            return self.confirm(request, confirmation, obj=template)
+        user = signed_in(request)
+        if template.kind != Kind.MAIL:
+            self._republish(request, template, user)
+            return self.back_to(back)
+        try:
+            number = catch_up(template_id=template.pk, by=user.pk)
+        except DomainError as error:
+            messages.error(request, f"It keeps its version: {error.message}")
+        else:
+            self.note(request, [template], f"Published anew as version {number}.")
+            messages.success(request, f"Version {number} is published.")
         return self.back_to(back)
 
     def _republish(self, request: HttpRequest, template: Template, user: User) -> None:
@@ -288,6 +325,13 @@ class VersionPages(ConsoleAdmin[Template]):
         if not may_publish(signed_in(request), template):
             raise PermissionDenied
         return template
+
+
+def names_behind(template: Template) -> list[str]:
+    """Return the layouts and partials a mail is behind, or the mails behind one of those."""
+    if template.kind != Kind.MAIL:
+        return [one.template.slug for one in dependents(template.pk) if one.is_behind]
+    return [one.name for one in outdated([template.pk]).get(template.pk, [])]
 
 
 def _send_test(version: TemplateVersion, user: User) -> None:

@@ -1,23 +1,25 @@
 """What a key may see and change of templates; and refusals that say where the fault is.
 
-A key sees its user's own templates and the shared ones, as its mail does. It changes its user's
-own; the shared ones only if the user is staff with the permission that the console asks for.
+A key sees its user's own templates, and what is published of the shared ones, as its mail does. It
+changes its user's own; the shared ones only if the user is staff with the permission that the
+console asks for. Drafts of shared templates are seen by the staff who work on them.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.views import APIView
 
 from accounts.api.authentication import key_of
-from mailservice.core.errors import InvalidInputError
+from mailservice.core.errors import InvalidInputError, NotFoundError
 from templates_app.engine import TemplateRenderProblem
 from templates_app.exchange.shapes import unknown_names
-from templates_app.lookup import find_usable
-from templates_app.selectors import may_edit, may_publish
+from templates_app.lookup import Standing, find_usable, number_in, standing
+from templates_app.selectors import may_edit, may_publish, sees_drafts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,9 +55,39 @@ def user_of(request: Request) -> User:
     return key_of(request).user
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A template as a key sees it."""
+
+    template: Template
+    standing: Standing
+    #: False for shared templates, unless the user works on them.
+    drafts: bool
+
+    def number_of(self, asked: str = "") -> int:
+        """Return the number of a version, `draft`, `published`. Raises `NotFoundError`."""
+        found = number_in(self.standing, asked)
+        # A draft is above what is published.
+        if not self.drafts and found > (self.standing.published or 0):
+            raise NotFoundError(f"There is no version {found}.")
+        return found
+
+
 def find(request: Request, name: str) -> Template:
     """Return a template the key may see. Raises `NotFoundError`."""
-    return find_usable(name, key_of(request).user_id)
+    return look(request, name).template
+
+
+def look(request: Request, name: str) -> Seen:
+    """Return a template the key may see, with what it may see of it. Raises `NotFoundError`."""
+    template = find_usable(name, key_of(request).user_id)
+    now = standing(template.pk)
+    if sees_drafts(user_of(request), template):
+        return Seen(template, now, drafts=True)
+    if now.published is None:
+        # Nobody's mail can use it yet.
+        raise NotFoundError("There is no such template.")
+    return Seen(template, now.without_draft(), drafts=False)
 
 
 def find_to_change(request: Request, name: str) -> Template:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mailservice.core.errors import InvalidInputError
 from templates_app.api.access import refuse_unknown
-from templates_app.exchange.plain import object_fault, text_fault
+from templates_app.engine.plain import object_fault, text_fault
 from templates_app.exchange.shapes import (
     OBJECT_FIELDS,
     PARTS,
@@ -22,9 +22,9 @@ from templates_app.lookup import Standing, locale_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from templates_app.exchange.plain import Fault
+    from templates_app.engine.plain import Fault
     from templates_app.models import Template, TemplateVersion
-    from templates_app.selectors import VersionSummary
+    from templates_app.selectors import Outdated, VersionSummary
     from templates_app.services import DraftText
 
 _FIELDS = (*TEXT_FIELDS, *OBJECT_FIELDS)
@@ -40,6 +40,9 @@ _READ_ONLY = (
     "updated_at",
     "context_schema",
     "used_by",
+    "is_behind",
+    "behind",
+    "behind_it",
 )
 _TEXT_READ_ONLY = ("message", "locale", "version", "updated_at")
 _MAX_LOCALE_CHARS = 35
@@ -157,6 +160,11 @@ def present_version(one: VersionSummary, *, names_people: bool) -> dict[str, Any
         "published_at": one.published_at,
         "published_by": (one.published_by or None) if names_people else None,
     }
+
+
+def present_outdated(one: Outdated) -> dict[str, Any]:
+    """Return a layout or partial that a mail has in an older version."""
+    return {"slug": one.name, "kind": one.kind, "version": one.used, "newest": one.newest}
 
 
 def _values(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from rest_framework.response import Response
 
 from accounts.scopes import Scope
 from mailservice.core.errors import InvalidInputError
-from templates_app.api.access import TemplateView, body_of, find, flag
+from templates_app.api.access import TemplateView, body_of, flag, look
 from templates_app.api.fields import draft_text, read_locale, read_moment
+from templates_app.engine.plain import object_fault
 from templates_app.exchange.shapes import TextData, raise_if_any, read_text
 from templates_app.exchange.transfer import in_place
-from templates_app.lookup import best_text, locale_name, number_of, texts_of
+from templates_app.lookup import best_text, locale_name, texts_of
 from templates_app.rendering.lint import GMAIL_CLIPS_BYTES
 from templates_app.services import Preview, Reader, preview_source, preview_version
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-    from templates_app.exchange.plain import Fault
+    from templates_app.api.access import Seen
+    from templates_app.engine.plain import Fault
     from templates_app.models import Template, TemplateVersion
 
 READER_FIELDS = ("context", "locale", "version")
@@ -45,23 +47,23 @@ class Render(TemplateView):
 
     def post(self, request: Request, name: str) -> Response:
         """Answer subject and bodies, sizes, what to mend, and what the context lacks."""
-        template = find(request, name)
+        seen = look(request, name)
         given = body_of(request, _RENDER_FIELDS)
         reader = read_reader(given)
         shown = (
-            show_source(template, given, reader)
+            show_source(seen.template, given, reader)
             if "source" in given
-            else show_version(template, given, reader)
+            else show_version(seen, given, reader)
         )
-        return Response(_present(template, shown))
+        return Response(_present(seen.template, shown))
 
 
 def read_reader(given: Mapping[str, Any]) -> Reader:
     """Return for whom a template is rendered. Raises `InvalidInputError`."""
     faults: list[Fault] = []
     context = given.get("context")
-    if context is not None and not isinstance(context, dict):
-        faults.append(("context", "invalid_type", "This must be an object."))
+    if context is not None and (fault := object_fault("context", context)):
+        faults.append(fault)
     now = read_moment(given["now"], "now", faults) if "now" in given else None
     raise_if_any(faults)
     return Reader(
@@ -72,7 +74,7 @@ def read_reader(given: Mapping[str, Any]) -> Reader:
     )
 
 
-def show_version(template: Template, given: Mapping[str, Any], reader: Reader) -> Shown:
+def show_version(seen: Seen, given: Mapping[str, Any], reader: Reader) -> Shown:
     """Render a stored version: the one asked for, else the draft, else what is published.
 
     Raises `InvalidInputError` and `NotFoundError`.
@@ -81,7 +83,7 @@ def show_version(template: Template, given: Mapping[str, Any], reader: Reader) -
     if not isinstance(asked, str | int) or isinstance(asked, bool):
         message = 'Use a number, "draft" or "published".'
         raise InvalidInputError.for_field("version", message, code="invalid_type")
-    texts = texts_of(template, number_of(template, str(asked)))
+    texts = texts_of(seen.template, seen.number_of(str(asked)))
     version = best_text(texts, reader.locale)
     try:
         preview = preview_version(version, reader)

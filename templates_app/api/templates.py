@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from rest_framework.response import Response
 
-from accounts.api.authentication import key_of
 from accounts.scopes import Scope
 from mailservice.core.errors import InvalidInputError
 from mailservice.core.rest import page_body, page_params, paginate
 from templates_app.api.access import (
+    Seen,
     TemplateView,
     can_change,
-    find,
     find_to_change,
+    look,
     owner_for_new,
     query_flag,
     refuse_unknown,
@@ -24,6 +24,7 @@ from templates_app.api.access import (
 from templates_app.api.fields import (
     draft_text,
     present,
+    present_outdated,
     present_text,
     read_changes,
     read_draft,
@@ -33,7 +34,13 @@ from templates_app.api.fields import (
 from templates_app.exchange.transfer import in_place, write_texts
 from templates_app.lookup import Standing, locale_name, standing, standings
 from templates_app.models import Kind, Template
-from templates_app.selectors import context_schema, dependents
+from templates_app.selectors import (
+    context_schema,
+    dependents,
+    outdated,
+    sees_drafts,
+    works_on_shared,
+)
 from templates_app.services import (
     create_template,
     delete_template,
@@ -68,9 +75,7 @@ class Templates(TemplateView):
         refuse_unknown(query, ("limit", "cursor", "kind", "category", "shared"))
         cursor, limit = page_params(query)
         rows, next_cursor = paginate(_listed(request), cursor=cursor, limit=limit)
-        stand = standings([row.pk for row in rows])
-        shown = [present(row, stand.get(row.pk, Standing()), is_whole=False) for row in rows]
-        return Response(page_body(shown, next_cursor))
+        return Response(page_body(_rows(request, rows), next_cursor))
 
     def post(self, request: Request) -> Response:
         """Create a template, with the texts given as its draft."""
@@ -80,7 +85,7 @@ class Templates(TemplateView):
             template = create_template(owner_id=owner_id, **fields)
             write_texts(template, texts)
         template.refresh_from_db()
-        body = {"message": "The template is created.", **_whole(request, template)}
+        body = {"message": "The template is created.", **_whole(request, _own(template))}
         return Response(body, status=201)
 
 
@@ -91,14 +96,15 @@ class TemplateItem(TemplateView):
 
     def get(self, request: Request, name: str) -> Response:
         """Read a template."""
-        return Response(_whole(request, find(request, name)))
+        return Response(_whole(request, look(request, name)))
 
     def patch(self, request: Request, name: str) -> Response:
         """Change the fields given."""
         template = find_to_change(request, name)
         changes = read_changes(request.data if isinstance(request.data, dict) else {})
         template = update_template(template_id=template.pk, **changes)
-        return Response({"message": "The template is updated.", **_whole(request, template)})
+        body = {"message": "The template is updated.", **_whole(request, _own(template))}
+        return Response(body)
 
     def delete(self, request: Request, name: str) -> Response:
         """Delete a template that was never published."""
@@ -146,7 +152,11 @@ class DraftLocale(TemplateView):
 
 def _listed(request: Request) -> TemplateQuerySet:
     query = request.query_params
-    rows = Template.objects.usable_by(key_of(request).user_id).defer("sample", "schema")
+    user = user_of(request)
+    rows = Template.objects.usable_by(user.pk)
+    if not works_on_shared(user):
+        rows = rows.readable_by(user.pk)
+    rows = rows.defer("sample", "schema")
     if kind := query.get("kind", ""):
         if kind not in Kind.values:
             known = ", ".join(Kind.values)
@@ -161,9 +171,33 @@ def _listed(request: Request) -> TemplateQuerySet:
     return rows
 
 
-def _whole(request: Request, template: Template) -> dict[str, object]:
-    body = present(template, standing(template.pk))
-    body["context_schema"] = context_schema(template)
-    if template.kind != Kind.MAIL and can_change(user_of(request), template):
-        body["used_by"] = [one.template.slug for one in dependents(template.pk)]
+def _rows(request: Request, rows: list[Template]) -> list[dict[str, object]]:
+    ids = [row.pk for row in rows]
+    stand, behind = standings(ids), outdated(ids)
+    user = user_of(request)
+    shown = []
+    for row in rows:
+        now = stand.get(row.pk, Standing())
+        now = now if sees_drafts(user, row) else now.without_draft()
+        shown.append(present(row, now, is_whole=False) | {"is_behind": row.pk in behind})
+    return shown
+
+
+def _own(template: Template) -> Seen:
+    """Return a template as who has just written it sees it."""
+    return Seen(template, standing(template.pk), drafts=True)
+
+
+def _whole(request: Request, seen: Seen) -> dict[str, object]:
+    template = seen.template
+    body = present(template, seen.standing)
+    body["context_schema"] = context_schema(template, drafts=seen.drafts)
+    if template.kind == Kind.MAIL:
+        behind = outdated([template.pk]).get(template.pk, [])
+        body["is_behind"] = bool(behind)
+        body["behind"] = [present_outdated(one) for one in behind]
+    elif can_change(user_of(request), template):
+        users = dependents(template.pk)
+        body["used_by"] = [one.template.slug for one in users]
+        body["behind_it"] = [one.template.slug for one in users if one.is_behind]
     return body

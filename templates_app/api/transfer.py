@@ -14,13 +14,14 @@ from mailservice.core.errors import InvalidInputError
 from mailservice.core.rest import OrjsonParser, RequestTooLargeError
 from templates_app.api.access import (
     TemplateView,
-    find,
+    look,
     owner_for_new,
     query_flag,
     refuse_unknown,
     require_publisher_of_shared,
     user_of,
 )
+from templates_app.engine.plain import text_fault
 from templates_app.exchange import (
     ImportOptions,
     TemplateData,
@@ -33,8 +34,6 @@ from templates_app.exchange import (
     write_zip,
 )
 from templates_app.exchange.archive import MAX_ARCHIVE_BYTES
-from templates_app.exchange.plain import text_fault
-from templates_app.lookup import number_of, standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,10 +69,10 @@ class Export(TemplateView):
     def get(self, request: Request, name: str) -> HttpResponse:
         """Answer a zip of what is published, of the draft if nothing is, or of a version."""
         refuse_unknown(request.query_params, ("version",))
-        template = find(request, name)
+        seen = look(request, name)
+        template, now = seen.template, seen.standing
         asked = request.query_params.get("version", "")
-        now = standing(template.pk)
-        number = number_of(template, asked) if asked else now.published or now.draft
+        number = seen.number_of(asked) if asked else now.published or now.draft
         data = write_zip(files_of([exported(template, number)]))
         response = HttpResponse(data, content_type="application/zip")
         response["Content-Disposition"] = f'attachment; filename="{template.slug}.zip"'

@@ -13,26 +13,25 @@ from templates_app.api.access import (
     TemplateView,
     body_of,
     can_change,
-    find,
     find_to_publish,
     flag,
+    look,
     refuse_unknown,
     user_of,
 )
 from templates_app.api.fields import present_text, present_version, read_locale
-from templates_app.exchange.plain import text_fault
+from templates_app.engine.plain import text_fault
 from templates_app.lookup import (
     DEFAULT_NAME,
     DRAFT,
     PUBLISHED,
     locale_name,
-    number_of,
     standing,
     texts_of,
 )
 from templates_app.models import Kind
-from templates_app.selectors import diff_versions, history
-from templates_app.services import publish, republish, roll_back
+from templates_app.selectors import dependents, diff_versions, history
+from templates_app.services import Republished, catch_up, publish, republish, roll_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,12 +53,14 @@ class Versions(TemplateView):
         """List all versions, the newest first; the draft is one of them."""
         refuse_unknown(request.query_params, ("limit", "cursor"))
         cursor, limit = page_params(request.query_params)
-        template = find(request, name)
-        names_people = can_change(user_of(request), template)
-        found = history(template.pk)
-        if cursor is not None:
-            before = _whole_number(cursor, "cursor")
-            found = [one for one in found if one.number < before]
+        seen = look(request, name)
+        names_people = can_change(user_of(request), seen.template)
+        found = history(
+            seen.template.pk,
+            before=None if cursor is None else _whole_number(cursor, "cursor"),
+            limit=limit + 1,
+            drafts=seen.drafts,
+        )
         more = str(found[limit - 1].number) if len(found) > limit else None
         shown = [present_version(one, names_people=names_people) for one in found[:limit]]
         return Response(page_body(shown, more))
@@ -74,8 +75,8 @@ class Version(TemplateView):
         """Read its texts, all or the one asked for; `draft` and `published` are numbers, too."""
         query = request.query_params
         refuse_unknown(query, ("locale",))
-        template = find(request, name)
-        texts = texts_of(template, number_of(template, number))
+        seen = look(request, name)
+        texts = texts_of(seen.template, seen.number_of(number))
         if "locale" in query:
             locale = read_locale(query["locale"])
             texts = {tag: one for tag, one in texts.items() if tag.lower() == locale.lower()}
@@ -102,10 +103,10 @@ class Diff(TemplateView):
         """Compare; without `from` and `to`, what is published with the draft."""
         query = request.query_params
         refuse_unknown(query, ("from", "to", "locale"))
-        template = find(request, name)
-        old = number_of(template, query.get("from") or PUBLISHED)
-        new = number_of(template, query.get("to") or DRAFT)
-        found = diff_versions(template_id=template.pk, old=old, new=new)
+        seen = look(request, name)
+        old = seen.number_of(query.get("from") or PUBLISHED)
+        new = seen.number_of(query.get("to") or DRAFT)
+        found = diff_versions(template_id=seen.template.pk, old=old, new=new)
         if "locale" in query:
             wanted = read_locale(query["locale"]).lower()
             found = [one for one in found if one.locale.lower() == wanted]
@@ -135,10 +136,35 @@ class Publish(TemplateView):
             raise _by_language(error, template) from error
         body = _published(number)
         if does_republish:
-            result = republish(used_id=template.pk, by=user.pk)
-            body["republished"] = [{"slug": slug, "version": n} for slug, n in result.done]
-            body["failed"] = [{"slug": slug, "message": why} for slug, why in result.failed]
+            body |= _republished(republish(used_id=template.pk, by=user.pk))
+        elif template.kind != Kind.MAIL:
+            users = dependents(template.pk)
+            body["behind_it"] = [one.template.slug for one in users if one.is_behind]
         return Response(body)
+
+
+class Republish(TemplateView):
+    """Brings the newest layouts and partials into what is published."""
+
+    scopes = _WRITE
+
+    def post(self, request: Request, name: str) -> Response:
+        """Publish a mail anew; of a layout or partial, all mails that are behind it."""
+        template = find_to_publish(request, name)
+        body_of(request, ())
+        user = user_of(request)
+        if template.kind != Kind.MAIL:
+            done = _republished(republish(used_id=template.pk, by=user.pk))
+            count = len(done["republished"])
+            message = f"{count} {'mail is' if count == 1 else 'mails are'} published anew."
+            return Response({"message": message, **done})
+        try:
+            number = catch_up(template_id=template.pk, by=user.pk)
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"What is published no longer fits: {error.message}", details=error.details
+            ) from error
+        return Response(_published(number))
 
 
 class RollBack(TemplateView):
@@ -162,6 +188,13 @@ class RollBack(TemplateView):
 
 def _published(number: int) -> dict[str, Any]:
     return {"message": f"New mail uses version {number}.", "version": number}
+
+
+def _republished(result: Republished) -> dict[str, Any]:
+    return {
+        "republished": [{"slug": slug, "version": number} for slug, number in result.done],
+        "failed": [{"slug": slug, "message": why} for slug, why in result.failed],
+    }
 
 
 def _note(given: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from templates_app.engine.errors import (
     place,
 )
 from templates_app.engine.hints import did_you_mean
-from templates_app.engine.scan import Construct, scan
+from templates_app.engine.scan import Construct, liquid_chars, scan
 
 __all__ = [
     "EACH",
@@ -26,6 +26,7 @@ __all__ = [
     "compile_source",
     "did_you_mean",
     "first_problem",
+    "liquid_chars",
     "missing_variables",
     "place",
     "scan",

@@ -17,9 +17,14 @@ from liquid.undefined import FalsyStrictUndefined
 from templates_app.engine import filters, nodes
 from templates_app.engine.analysis import Names, missing_paths, prepare
 from templates_app.engine.context import OutputBuffer, SandboxContext
-from templates_app.engine.errors import TemplateRenderProblem, TemplateSyntaxProblem, place
+from templates_app.engine.errors import (
+    TemplateRenderProblem,
+    TemplateSyntaxProblem,
+    TimeUpError,
+    place,
+)
 from templates_app.engine.hints import did_you_mean, missing, words_for
-from templates_app.engine.limits import MAX_ELEMENTS, MAX_NESTING, MAX_OUTPUT_CHARS
+from templates_app.engine.limits import MAX_ELEMENTS, MAX_NESTING, MAX_OUTPUT_CHARS, MAX_SECONDS
 from templates_app.engine.scan import scan
 
 if TYPE_CHECKING:
@@ -61,14 +66,21 @@ class Compiled:
         self.is_constant = all(isinstance(node, ContentNode) for node in template.nodes)
 
     def render(
-        self, context: Mapping[str, object], *, now: datetime | None = None, locale: str = ""
+        self,
+        context: Mapping[str, object],
+        *,
+        now: datetime | None = None,
+        locale: str = "",
+        seconds: float = MAX_SECONDS,
     ) -> str:
         """Return the filled template. Raises `TemplateRenderProblem`.
 
         `context` is plain data (what JSON can say). `now` is what `'now' | date` means, by default
-        the present moment. Dates and numbers read as in `locale`.
+        the present moment. Dates and numbers read as in `locale`. It may take so many `seconds`.
         """
-        state = SandboxContext(self._template, context, now=now or _present(), locale=locale)
+        state = SandboxContext(
+            self._template, context, now=now or _present(), locale=locale, seconds=seconds
+        )
         buffer = OutputBuffer(MAX_OUTPUT_CHARS)
         node: Any = None
         try:
@@ -214,4 +226,6 @@ def _render_problem(
     if isinstance(error, RecursionError):
         message = "expressions are nested too deeply"
     code = "template_limit" if isinstance(error, ResourceLimitError) else "template_value"
-    return TemplateRenderProblem(message[:1].upper() + message[1:], code=code, at=at)
+    problem = TemplateRenderProblem(message[:1].upper() + message[1:], code=code, at=at)
+    problem.is_timeout = isinstance(error, TimeUpError)
+    return problem

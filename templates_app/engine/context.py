@@ -12,7 +12,7 @@ from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import UndefinedError
 from liquid.undefined import Undefined, is_undefined
 
-from templates_app.engine.errors import LimitReachedError
+from templates_app.engine.errors import LimitReachedError, TimeUpError
 from templates_app.engine.limits import (
     MAX_ITERATIONS,
     MAX_NESTING,
@@ -113,12 +113,13 @@ class SandboxContext(RenderContext):
         *,
         now: datetime,
         locale: str = "",
+        seconds: float = MAX_SECONDS,
     ) -> None:
         super().__init__(template, globals=variables)
         self.scope = Scope(self.locals, variables, self.counters, mail_facts(locale))  # type: ignore[assignment]  # same methods as used here
         self.now = now
         self.locale = locale
-        self.deadline = monotonic() + MAX_SECONDS
+        self.deadline = monotonic() + seconds
         self.rounds = 0
         self.held_chars = 0
         self.work = MAX_WORK
@@ -132,7 +133,7 @@ class SandboxContext(RenderContext):
     def check_time(self) -> None:
         """Raise `LimitReachedError` if the rendering takes too long."""
         if monotonic() > self.deadline:
-            raise LimitReachedError("the template takes too long")
+            raise TimeUpError("the template takes too long")
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
         """Return the filter bound to this rendering, looking at the clock on the way."""

@@ -52,6 +52,11 @@ class TemplateRenderProblem(DomainError):  # noqa: N818 - pairs with TemplateSyn
 
     code = "template_value"
 
+    #: Of the mail: `subject`, `html` or `text`; empty if it is none of a mail.
+    part = ""
+    #: True if it was the clock that stopped it.
+    is_timeout = False
+
     def __init__(
         self,
         message: str,
@@ -80,3 +85,7 @@ class LimitReachedError(ResourceLimitError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, token=None)
+
+
+class TimeUpError(LimitReachedError):
+    """The time of one rendering is over."""

@@ -8,6 +8,7 @@ some of liquid's would take it for 0 or for an empty text.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import DecimalException
 from typing import TYPE_CHECKING, Any
 
 from liquid.builtin.filters import array, math, misc, string
@@ -203,9 +204,14 @@ def _contained(function: Filter) -> Filter:
         except LiquidError:
             raise
         except FILTER_ERRORS as error:
-            raise FilterArgumentError(str(error), token=None) from error
+            raise FilterArgumentError(_words(error), token=None) from error
 
     return contained
+
+
+def _words(error: Exception) -> str:
+    # Decimal's own words are a list of classes.
+    return "the number is too large or none" if isinstance(error, DecimalException) else str(error)
 
 
 def _guard_text(function: Filter) -> Filter:
@@ -270,7 +276,7 @@ def _guard_localized(function: Filter) -> Filter:
         except LiquidError:
             raise
         except FILTER_ERRORS as error:
-            raise FilterArgumentError(str(error), token=None) from error
+            raise FilterArgumentError(_words(error), token=None) from error
 
     return guarded
 

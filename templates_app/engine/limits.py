@@ -56,5 +56,7 @@ MAX_NUMBER: Final = 10**18
 MAX_DATE_CHARS: Final = 64
 #: Nor any filter of dates, numbers and plurals a longer text.
 MAX_LOCALIZED_CHARS: Final = 500
-#: Wall time of one rendering, looked at in every round of a loop and before every filter.
+#: Wall time of one rendering, looked at in every round of a loop, before every filter and tag.
 MAX_SECONDS: Final = 2.0
+#: The same for a rendering that only looks for the place where another one went wrong.
+MAX_SEARCH_SECONDS: Final = 0.25

@@ -27,7 +27,8 @@ from liquid.tag import Tag
 from liquid.token import TOKEN_EXPRESSION, TOKEN_TAG
 from markupsafe import Markup, escape
 
-from templates_app.engine.values import needs_escape, printable
+from templates_app.engine.limits import ITEMS_PER_WORK
+from templates_app.engine.values import check_weight, needs_escape, printable
 
 if TYPE_CHECKING:
     from liquid import RenderContext, TokenStream
@@ -118,6 +119,8 @@ class FastIfNode(IfNode):
 
     def render(self, context: SandboxContext, buffer: OutputBuffer) -> int:  # type: ignore[override]  # narrower arguments on purpose
         """Run the first branch whose condition holds."""
+        # A condition may compare long texts or lists.
+        context.check_time()
         for condition, run in self.branches:
             if condition.evaluate(context):
                 return run(context, buffer)
@@ -263,11 +266,23 @@ def runs_of(nodes: Sequence[Node]) -> list[tuple[Node, Run]]:
         if row:
             runs.append((row[0], _straight(row)))
             row = []
-        runs.append((node, node.render))
+        runs.append((node, node.render if isinstance(node, _TIMED) else _timed(node)))
     if row:
         runs.append((row[0], _straight(row)))
     return runs
 
+
+def _timed(node: Node) -> Run:
+    """Return what renders a node that does not look at the clock itself."""
+
+    def run(context: SandboxContext, buffer: OutputBuffer) -> int:
+        context.check_time()
+        return node.render(context, buffer)  # type: ignore[arg-type]  # our buffer
+
+    return run
+
+
+_TIMED = (FastForNode, FastIfNode, IsolateNode)
 
 #: Few, so that what is held before the bound on output is looked at stays small.
 _ROW = 16
@@ -298,6 +313,9 @@ def _straight(row: Sequence[FastContentNode | FastOutputNode]) -> Run:
 
 def _printed(value: object, context: SandboxContext, token: Token) -> str:
     try:
+        if isinstance(value, (list, tuple)):
+            context.check_time()
+            context.spend(check_weight(value)[0] // ITEMS_PER_WORK)
         return printable(value, autoescape=context.autoescape)
     except LiquidError as error:
         error.token = error.token or token

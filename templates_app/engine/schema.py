@@ -15,7 +15,7 @@ from templates_app.engine.analysis import EACH
 from templates_app.engine.hints import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from templates_app.engine.compiled import Compiled
 
@@ -112,14 +112,47 @@ def schema_faults(schema: object) -> list[Fault]:
     return faults
 
 
-def context_faults(schema: Mapping[str, Any], context: Mapping[str, object]) -> list[Fault]:
-    """Return where a context breaks a sound schema, at most `MAX_FAULTS`."""
+def context_faults(
+    schema: Mapping[str, Any],
+    context: Mapping[str, object],
+    *,
+    given: Collection[str] = (),
+    hidden: Collection[str] = (),
+) -> list[Fault]:
+    """Return where a context breaks a sound schema, at most `MAX_FAULTS`.
+
+    Names that are `given` come from the service, not from who fills the template: the schema need
+    not know them, whatever it says of further names. The values of `hidden` ones cannot be read
+    yet, so nothing is asked of them.
+    """
     faults: list[Fault] = []
+    if given or hidden:
+        schema, context = _without(schema, context, given, hidden)
     for fault in _value_faults("context", schema, context):
         faults.append(fault)
         if len(faults) >= MAX_FAULTS:
             break
     return faults
+
+
+def _without(
+    schema: Mapping[str, Any],
+    context: Mapping[str, object],
+    given: Collection[str],
+    hidden: Collection[str],
+) -> tuple[Mapping[str, Any], Mapping[str, object]]:
+    """Take from a schema and a context the names that are not to be compared."""
+    properties = schema.get("properties", {})
+    required = schema.get("required", ())
+    known = {*properties, *required} - set(hidden)
+    absent = set(hidden) & context.keys()
+    narrowed = {
+        **schema,
+        "properties": {name: one for name, one in properties.items() if name not in absent},
+        "required": [name for name in required if name not in absent],
+    }
+    skipped = (set(given) - known) | absent
+    return narrowed, {name: value for name, value in context.items() if name not in skipped}
 
 
 def inferred_schema(templates: Iterable[Compiled]) -> dict[str, Any]:

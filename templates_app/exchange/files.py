@@ -20,8 +20,8 @@ from templates_app.lookup import locale_name, locale_of, require_named
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from templates_app.engine.plain import Fault
     from templates_app.exchange.archive import Files
-    from templates_app.exchange.plain import Fault
 
 MANIFEST = "template.json"
 #: End of a file's name → member of a text.

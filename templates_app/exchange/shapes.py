@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mailservice.core.errors import InvalidInputError
 from templates_app.engine import did_you_mean
-from templates_app.exchange.plain import Fault, object_fault, text_fault
+from templates_app.engine.plain import Fault, object_fault, text_fault
 from templates_app.lookup import locale_name, locale_of
 from templates_app.models import Format, Kind
 

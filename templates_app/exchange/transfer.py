@@ -15,20 +15,22 @@ from templates_app.engine import TemplateSyntaxProblem, scan
 from templates_app.exchange.shapes import OBJECT_FIELDS, TEXT_FIELDS, TemplateData, TextData
 from templates_app.lookup import locale_name, standing, texts_of
 from templates_app.models import Template
+from templates_app.selectors import Shelf
 from templates_app.services import (
+    DraftFaultsError,
     DraftText,
     create_template,
     publish,
     remove_draft_locale,
-    save_draft,
+    save_drafts,
     update_template,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
-    from templates_app.exchange.plain import Fault
+    from templates_app.engine.plain import Fault
 
 _MAX_FAULTS = 100
 _NAMED = re.compile(r"""\s*(["'])([\w-]+)\1""")
@@ -46,6 +48,8 @@ class ImportOptions:
     note: str = ""
     #: Do everything, keep nothing.
     dry_run: bool = False
+    #: Called with how many of the templates are through, and how many there are.
+    progress: Callable[[int, int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +107,16 @@ def import_templates(templates: Sequence[TemplateData], options: ImportOptions) 
     with transaction.atomic():
         # Two imports that take the same templates in another order would stop one another.
         lock_for_transaction(advisory_key("template import", options.owner_id))
-        for one in _in_order(templates):
+        shelf = Shelf(options.owner_id)
+        for place, one in enumerate(_in_order(templates)):
+            if options.progress is not None:
+                options.progress(place, len(templates))
             try:
                 with transaction.atomic():
-                    done[one.slug] = _import(one, options)
+                    done[one.slug] = _import(one, options, shelf)
             except DomainError as error:
+                # What it published is published no more.
+                shelf.forget()
                 faults += _faults_of(one.slug, error)
         if faults:
             raise InvalidInputError.for_fields(faults[:_MAX_FAULTS])
@@ -116,7 +125,7 @@ def import_templates(templates: Sequence[TemplateData], options: ImportOptions) 
     return [done[one.slug] for one in templates]
 
 
-def _import(one: TemplateData, options: ImportOptions) -> Imported:
+def _import(one: TemplateData, options: ImportOptions, shelf: Shelf) -> Imported:
     template = Template.objects.filter(owner_id=options.owner_id, slug=one.slug).first()
     fields: Any = one.fields()
     if template is None:
@@ -128,47 +137,64 @@ def _import(one: TemplateData, options: ImportOptions) -> Imported:
         }
         action = "updated" if changed else "unchanged"
         if changed:
-            update_template(template_id=template.pk, **cast("Any", changed))
-    written, dropped = write_texts(template, one.texts)
+            template = update_template(template_id=template.pk, **cast("Any", changed))
+            # Under another name or kind it may be another one's layout or partial.
+            shelf.forget()
+    written, dropped = write_texts(template, one.texts, shelf=shelf)
     if action == "unchanged" and (written or dropped):
         action = "updated"
     number = None
     if options.publish and standing(template.pk).draft is not None:
-        number = publish(template_id=template.pk, by=options.by, note=options.note)
+        number = publish(template_id=template.pk, by=options.by, note=options.note, shelf=shelf)
     return Imported(one.slug, action, written, dropped, number)
 
 
 def write_texts(
-    template: Template, texts: Iterable[TextData]
+    template: Template, texts: Iterable[TextData], *, shelf: Shelf | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Make the draft say what the texts say; no texts at all ask for nothing."""
     wanted = {one.locale: one for one in texts}
+    if not wanted:
+        return (), ()
     now = standing(template.pk)
     newest = now.draft or now.published
     present = {} if newest is None else {t.locale: t for t in exported(template, newest).texts}
     changed = [one for locale, one in wanted.items() if present.get(locale) != one]
-    for one in changed:
-        _save(template, one)
-    dropped = [locale for locale in present if wanted and locale not in wanted]
+    if changed:
+        _save(template, changed, shelf)
+    dropped = [locale for locale in present if locale not in wanted]
     for locale in dropped:
         remove_draft_locale(template_id=template.pk, locale=locale)
     return tuple(one.locale for one in changed), tuple(dropped)
 
 
-def _save(template: Template, one: TextData) -> None:
-    text: DraftText = {
-        "locale": one.locale,
-        "subject": one.subject,
-        "preheader": one.preheader,
-        "html": one.html,
-        "text": one.text,
-        "format": one.format,
-    }
+def _save(template: Template, texts: Sequence[TextData], shelf: Shelf | None) -> None:
+    formats = {one.locale: one.format for one in texts}
+    given: list[DraftText] = [
+        {
+            "locale": one.locale,
+            "subject": one.subject,
+            "preheader": one.preheader,
+            "html": one.html,
+            "text": one.text,
+            "format": one.format,
+        }
+        for one in texts
+    ]
     try:
-        save_draft(template_id=template.pk, **text)
-    except InvalidInputError as error:
-        place = f"draft.{locale_name(one.locale)}"
-        raise in_place(error, place, html_name=one.format) from error
+        save_drafts(template_id=template.pk, texts=given, shelf=shelf)
+    except DraftFaultsError as error:
+        raise InvalidInputError.for_fields(
+            [
+                (f"draft.{locale_name(locale)}.{_part(name, formats[locale])}", code, message)
+                for locale, faults in error.by_locale.items()
+                for name, code, message in faults
+            ]
+        ) from error
+
+
+def _part(name: str, html_name: str) -> str:
+    return html_name if name == "html" else name
 
 
 def in_place(
@@ -177,7 +203,7 @@ def in_place(
     """Return a refusal of a text with its fields inside `place`, `html` by the name it had."""
     faults = []
     for name, found in error.details.items():
-        given = html_name if name == "html" else name
+        given = _part(name, html_name)
         path = f"{place}.{given}" if place else given
         faults += [(path, one["code"], one["message"]) for one in found]
     return InvalidInputError.for_fields(faults)

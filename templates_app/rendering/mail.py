@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from templates_app.engine import Compiled, compile_source
+from templates_app.engine import Compiled, TemplateRenderProblem, compile_source
 from templates_app.rendering.inlining import inline_filled
 from templates_app.rendering.plaintext import html_to_text, text_template, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from templates_app.rendering.pieces import PartName
 
 _NO_CONTEXT: Mapping[str, object] = {}
 
@@ -44,11 +46,12 @@ class Rendered(NamedTuple):
 class Part:
     """A subject or body: `constant`, or a template to fill."""
 
-    __slots__ = ("constant", "is_derived", "is_made", "locale", "template")
+    __slots__ = ("constant", "is_derived", "is_made", "locale", "name", "template")
 
     def __init__(
-        self, source: str | Compiled, *, html: bool = False, is_template: bool, locale: str = ""
+        self, name: PartName, source: str | Compiled, *, is_template: bool, locale: str = ""
     ) -> None:
+        self.name = name
         self.template: Compiled | None = None
         self.constant = ""
         self.locale = locale
@@ -60,7 +63,7 @@ class Part:
             if not is_template:
                 self.constant = source
                 return
-            source = compile_source(source, html=html)
+            source = compile_source(source, html=name == "html")
         if source.is_constant:
             self.constant = source.render(_NO_CONTEXT)
         else:
@@ -75,7 +78,11 @@ class Part:
         """Return the text for a context. Raises `TemplateRenderProblem`."""
         if self.template is None:
             return self.constant
-        return self.template.render(context or _NO_CONTEXT, now=now, locale=self.locale)
+        try:
+            return self.template.render(context or _NO_CONTEXT, now=now, locale=self.locale)
+        except TemplateRenderProblem as problem:
+            problem.part = "html" if self.is_made else self.name
+            raise
 
 
 class CompiledMail:
@@ -87,8 +94,8 @@ class CompiledMail:
         if mail.is_template:
             # Line ends of the source are layout; those in a value are refused when composing.
             subject = " ".join(subject.splitlines())
-        self.subject = Part(subject, is_template=mail.is_template, locale=mail.locale)
-        self.html = Part(mail.html, html=True, is_template=mail.is_template, locale=mail.locale)
+        self.subject = Part("subject", subject, is_template=mail.is_template, locale=mail.locale)
+        self.html = Part("html", mail.html, is_template=mail.is_template, locale=mail.locale)
         if self.html.is_constant and mail.inlines_css:
             self.html.constant = inline_filled(self.html.constant)
         self.text = _text_part(mail, self.html)
@@ -141,14 +148,14 @@ def render(
 def _text_part(mail: FinishedMail, html: Part) -> Part:
     """Return the plain-text part: as given, or made from the HTML."""
     if mail.text or not mail.html:
-        return Part(mail.text, is_template=mail.is_template, locale=mail.locale)
+        return Part("text", mail.text, is_template=mail.is_template, locale=mail.locale)
     if html.is_constant:
-        return Part(html_to_text(html.constant), is_template=False)
+        return Part("text", html_to_text(html.constant), is_template=False)
     template = text_template(mail.html)
     if template is not None:
-        part = Part(template, is_template=True, locale=mail.locale)
+        part = Part("text", template, is_template=True, locale=mail.locale)
         part.is_made = True
         return part
-    derived = Part("", is_template=False)
+    derived = Part("text", "", is_template=False)
     derived.is_derived = True
     return derived

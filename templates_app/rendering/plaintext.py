@@ -87,8 +87,10 @@ def _plain_text(html: str) -> str:
 
 def tidy(text: str) -> str:
     """Return the text without runs of blank lines and without blank lines around it."""
-    lines = [line.rstrip() for line in text.split("\n")]
-    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+    text = "\n".join(map(str.rstrip, text.split("\n")))
+    if "\n\n\n" in text:
+        text = _BLANK_LINES.sub("\n\n", text)
+    return text.strip("\n")
 
 
 def text_template(html: str) -> Compiled | None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mailservice.core.errors import InvalidInputError
 from templates_app.engine import TemplateRenderProblem, compile_source, missing_variables
+from templates_app.engine.limits import MAX_SEARCH_SECONDS, MAX_SECONDS
 from templates_app.engine.locales import formatting_locale
+from templates_app.engine.plain import object_fault
 from templates_app.engine.schema import context_faults, inferred_schema
 from templates_app.models import Kind, Template, TemplateVersion
 from templates_app.rendering import (
@@ -126,6 +128,8 @@ def _preview(template: Template, version: TemplateVersion, reader: Reader) -> Pr
 
 def _shown(template: Template, done: Finished, reader: Reader) -> Preview:
     context = template.sample if reader.context is None else reader.context
+    if fault := object_fault("context", context):
+        raise InvalidInputError.for_fields([fault])
     if template.schema and (faults := context_faults(template.schema, context)):
         raise InvalidInputError.for_fields(faults)
     text_language = done.mail.locale
@@ -164,10 +168,15 @@ def _placed(
     problem: TemplateRenderProblem, done: Finished, context: Mapping[str, object], reader: Reader
 ) -> str:
     """Say where the author finds a problem: in the sources as written, not as finished."""
+    # What takes too long does so in any time, in the same loop.
+    seconds = MAX_SEARCH_SECONDS if problem.is_timeout else MAX_SECONDS
     for part, bundled in done.bundles.items():
+        # The hidden first line stands in the HTML.
+        if problem.part not in {"", part, "html" if part == "preheader" else part}:
+            continue
         try:
             compile_source(bundled.source, html=part in {"html", "preheader"}).render(
-                context, now=reader.now, locale=done.mail.locale
+                context, now=reader.now, locale=done.mail.locale, seconds=seconds
             )
         except TemplateRenderProblem as again:
             place = bundled.place_of(again.line, again.column)

@@ -7,7 +7,7 @@ mail, also if only a partial changed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import F
@@ -15,15 +15,15 @@ from django.utils import timezone
 
 from mailservice.core.errors import ConflictError, DomainError, InvalidInputError, NotFoundError
 from templates_app.models import Kind, Template, TemplateVersion
-from templates_app.selectors import dependents
-from templates_app.services.drafts import copy_of, locked
+from templates_app.selectors import Shelf, dependents, outdated
+from templates_app.services.drafts import FROZEN, copy_of, locked
 from templates_app.services.sources import Fault, freeze_or_faults
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-_FROZEN = ("final_subject", "final_html", "final_text", "inlines_css", "bundled")
 _MAX_NOTE_CHARS = 200
+_IS_CURRENT = "is_current"
 
 
 @dataclass(slots=True)
@@ -36,11 +36,15 @@ class Republished:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def publish(*, template_id: UUID, by: UUID | None = None, note: str = "") -> int:
+def publish(
+    *, template_id: UUID, by: UUID | None = None, note: str = "", shelf: Shelf | None = None
+) -> int:
     """Make the draft what new mail uses; return its number.
 
-    Raises `ConflictError` without a draft, `InvalidInputError` if a layout or partial it uses
-    changed so that it no longer fits.
+    The texts are finished anew: layouts and partials may have changed since they were saved.
+    `shelf` is one that the caller keeps for several templates of the same owner. Raises
+    `ConflictError` without a draft, `InvalidInputError` if a layout or partial it uses changed so
+    that it no longer fits.
     """
     _check_note(note)
     with transaction.atomic():
@@ -48,12 +52,24 @@ def publish(*, template_id: UUID, by: UUID | None = None, note: str = "") -> int
         drafts = list(template.versions.filter(published_at__isnull=True))
         if not drafts:
             raise ConflictError("There is no draft to publish.", code="no_draft")
+        shelf = shelf if shelf is not None else Shelf(template.owner_id)
         faults: list[Fault] = []
+        changed = []
         for draft in drafts:
-            faults += _named(draft, freeze_or_faults(template, draft), several=len(drafts) > 1)
+            saved = _frozen(draft)
+            found = freeze_or_faults(template, draft, shelf)
+            faults += _named(draft, found, several=len(drafts) > 1)
+            if _frozen(draft) != saved:
+                changed.append(draft)
         if faults:
             raise InvalidInputError.for_fields(faults)
-        _publish(template, drafts, by=by, note=note)
+        for draft in changed:
+            draft.save(update_fields=FROZEN)
+        stamp = _stamp(by=by, note=note)
+        template.versions.filter(published_at__isnull=True).update(**stamp)
+        template.save(update_fields=["updated_at"])
+    if template.kind != Kind.MAIL:
+        shelf.forget()
     return drafts[0].number
 
 
@@ -70,49 +86,60 @@ def roll_back(*, template_id: UUID, number: int, by: UUID | None = None, note: s
         if not old:
             raise NotFoundError(f"There is no published version {number}.")
         if not published.filter(number__gt=number).exists():
-            raise ConflictError("That is the version mail uses.", code="is_current")
+            raise ConflictError("That is the version mail uses.", code=_IS_CURRENT)
         new_number = _next_number(template)
         copies = []
         for version in old:
             copied = copy_of(version, number=new_number)
-            for name in _FROZEN:
+            for name in FROZEN:
                 setattr(copied, name, getattr(version, name))
             copies.append(copied)
-        _publish(template, copies, by=by, note=note or f"Version {number} again")
+        _insert(template, copies, _stamp(by=by, note=note or f"Version {number} again"))
     return new_number
 
 
 def republish(*, used_id: UUID, by: UUID | None = None) -> Republished:
-    """Publish anew every mail whose published version has a layout or partial worked in.
+    """Publish anew every mail that still has an older version of a layout or partial worked in.
 
     The author's texts stay, so do drafts. Each mail is published on its own: one that no longer
-    fits keeps its version and is told.
+    fits keeps its version and is told. Asked for twice, the second time there is nothing to do.
     """
     result = Republished()
-    for one in dependents(used_id):
-        template = one.template
-        if not one.is_published or template.kind != Kind.MAIL:
-            continue
+    note = f"Republished with the new {Template.objects.get(pk=used_id).slug}"
+    for template in (one.template for one in dependents(used_id) if one.is_behind):
         try:
-            result.done.append((template.slug, _republish(template.pk, used_id, by)))
+            result.done.append((template.slug, catch_up(template_id=template.pk, by=by, note=note)))
         except DomainError as error:
-            result.failed.append((template.slug, error.message))
+            if error.code != _IS_CURRENT:  # somebody else was quicker
+                result.failed.append((template.slug, error.message))
     return result
 
 
-def _republish(template_id: UUID, used_id: UUID, by: UUID | None) -> int:
+def catch_up(*, template_id: UUID, by: UUID | None = None, note: str = "") -> int:
+    """Publish a mail anew with the newest layouts and partials it uses; return the new number.
+
+    The author's text stays, so does a draft. Raises `ConflictError` (`is_current`) if it has them
+    already, `InvalidInputError` if it no longer fits, `NotFoundError`.
+    """
+    _check_note(note)
     with transaction.atomic():
         template = locked(template_id)
+        behind = outdated([template.pk]).get(template.pk)
+        if not behind:
+            message = "It is published with the newest layouts and partials."
+            raise ConflictError(message, code=_IS_CURRENT)
         published = template.versions.filter(published_at__isnull=False)
         newest = published.order_by("-number").values_list("number", flat=True).first()
         old = list(published.filter(number=newest or 0))
         number = _next_number(template)
         copies = [copy_of(version, number=number) for version in old]
-        faults = [fault for copied in copies for fault in freeze_or_faults(template, copied)]
+        shelf = Shelf(template.owner_id)
+        faults = [fault for copied in copies for fault in freeze_or_faults(template, copied, shelf)]
         if faults:
             raise InvalidInputError.for_fields(faults)
-        used = Template.objects.get(pk=used_id)
-        _publish(template, copies, by=by, note=f"Republished with the new {used.slug}")
+        names = ", ".join(one.name for one in behind)
+        note = note or f"Republished with the new {names}"
+        _insert(template, copies, _stamp(by=by, note=note[:_MAX_NOTE_CHARS]))
     return number
 
 
@@ -127,13 +154,21 @@ def _next_number(template: Template) -> int:
     return newest.number
 
 
-def _publish(
-    template: Template, versions: list[TemplateVersion], *, by: UUID | None, note: str
-) -> None:
+def _frozen(version: TemplateVersion) -> list[Any]:
+    return [getattr(version, name) for name in FROZEN]
+
+
+def _stamp(*, by: UUID | None, note: str) -> dict[str, Any]:
+    """Return when, by whom and why versions are published."""
     now = timezone.now()
-    for version in versions:
-        version.published_at, version.published_by_id, version.note = now, by, note.strip()
-        version.save()
+    return {"published_at": now, "published_by_id": by, "note": note.strip(), "updated_at": now}
+
+
+def _insert(template: Template, copies: list[TemplateVersion], stamp: dict[str, Any]) -> None:
+    for copied in copies:
+        for name, value in stamp.items():
+            setattr(copied, name, value)
+    TemplateVersion.objects.bulk_create(copies)
     template.save(update_fields=["updated_at"])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 
+from templates_app.engine.plain import object_fault, text_fault
 from templates_app.engine.schema import schema_faults
 from templates_app.lookup import DEFAULT_NAME
 from templates_app.models import Format, Kind, Template, TemplateVersion
@@ -18,7 +19,7 @@ from templates_app.rendering import (
     finish,
     used_in,
 )
-from templates_app.selectors import TemplateLibrary, language_of_default
+from templates_app.selectors import Shelf, TemplateLibrary, language_of_default
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,24 +79,31 @@ def cleaned(text: DraftText) -> TemplateVersion:
 
 def template_faults(template: Template) -> list[Fault]:
     """Return what is wrong with a template about to be saved."""
-    faults: list[Fault] = []
-    try:
-        validate_slug(template.slug)
-    except ValidationError:
-        faults.append(("slug", "invalid", "Use letters, digits, hyphens and underscores."))
+    faults = _name_faults(template)
     for field, limit in _MAX_CHARS.items():
-        if len(getattr(template, field)) > limit:
+        value = getattr(template, field)
+        if fault := None if field == "slug" else text_fault(field, value):
+            faults.append(fault)
+        elif len(value) > limit:
             faults.append((field, "too_long", f"At most {limit} characters."))
     if template.kind not in Kind.values:
         faults.append(("kind", "invalid", f"A kind is one of {', '.join(Kind.values)}."))
     faults += locale_faults(template.language, field="language")
-    if not isinstance(template.sample, dict):
-        faults.append(("sample", "invalid", "Sample data is an object."))
-    faults += schema_faults(template.schema)
+    if fault := object_fault("sample", template.sample):
+        faults.append(fault)
+    fault = object_fault("schema", template.schema)
+    return [*faults, fault] if fault else faults + schema_faults(template.schema)
+
+
+def _name_faults(template: Template) -> list[Fault]:
+    try:
+        validate_slug(template.slug)
+    except ValidationError:
+        return [("slug", "invalid", "Use letters, digits, hyphens and underscores.")]
     same = Template.objects.filter(owner_id=template.owner_id, slug=template.slug)
     if same.exclude(pk=template.pk).exists():
-        faults.append(("slug", "exists", "Another template of this owner has this name."))
-    return faults
+        return [("slug", "exists", "Another template of this owner has this name.")]
+    return []
 
 
 def locale_faults(locale: str, *, field: str = "locale") -> list[Fault]:
@@ -108,21 +116,21 @@ def locale_faults(locale: str, *, field: str = "locale") -> list[Fault]:
     return [(field, "invalid", "Use a language tag such as pt-BR, or leave it empty.")]
 
 
-def freeze_or_faults(template: Template, version: TemplateVersion) -> list[Fault]:
+def freeze_or_faults(template: Template, version: TemplateVersion, shelf: Shelf) -> list[Fault]:
     """Freeze a text, or return what keeps it from being published, whatever its context."""
     faults = shape_faults(template, version)
     if faults:
         return faults
     try:
-        freeze(template, version)
+        freeze(template, version, shelf)
     except FinishProblem as problem:
         faults.append((problem.part, "template_syntax", problem.message))
     return faults
 
 
-def freeze(template: Template, version: TemplateVersion) -> None:
+def freeze(template: Template, version: TemplateVersion, shelf: Shelf) -> None:
     """Put into a version what mail is made of. Raises `FinishProblem`."""
-    library = TemplateLibrary(template.owner_id, version.locale)
+    library = TemplateLibrary(template.owner_id, version.locale, shelf=shelf)
     source = mail_source(template, version)
     if template.kind != Kind.MAIL:
         version.bundled = used_in(bundled_parts(source, library))
@@ -160,9 +168,7 @@ def shape_faults(template: Template, version: TemplateVersion) -> list[Fault]:
             faults.append((field, "too_long", f"At most {limit} characters."))
     if not version.html.strip() and not version.text.strip():
         faults.append(("html", "required", "Write an HTML body, a text body or both."))
-    faults += [
-        (field, "invalid", "Not allowed: the NUL character.")
-        for field in ("subject", "preheader", "html", "text")
-        if "\x00" in getattr(version, field)
-    ]
+    for field in ("subject", "preheader", "html", "text"):
+        if fault := text_fault(field, getattr(version, field)):
+            faults.append(fault)
     return faults

@@ -19,6 +19,7 @@ from mailservice.core.ids import uuid7
 from providers.admin.states import AccountState, state_of
 from providers.figures import Tally, add
 from providers.models import (
+    AlignedDomains,
     BreakerState,
     CostDay,
     DomainSlowdown,
@@ -274,6 +275,18 @@ def test_a_test_mail_that_the_account_would_never_take_is_refused(
     answer = root.post(page(smtp, "send_test"), {"recipient": "bob@example.net"})
     assert answer.status_code == 302
     assert Message.objects.get().pinned_provider_id == smtp.pk
+
+
+def test_a_test_mail_from_a_domain_that_is_not_aligned_is_refused(
+    root: Client, smtp: Provider
+) -> None:
+    update_provider(smtp.pk, from_email="shop@example.com", requires_alignment=True)
+    answer = root.post(page(smtp, "send_test"), {"recipient": "bob@example.net"})
+    assert "example.com is not aligned (SPF or DKIM) at this account" in answer.content.decode()
+    assert not Message.objects.exists()
+    AlignedDomains.objects.create(kind="smtp", patterns=["example.com"])
+    answer = root.post(page(smtp, "send_test"), {"recipient": "bob@example.net"})
+    assert answer.status_code == 302
 
 
 # --- deletion -------------------------------------------------------------------------------------

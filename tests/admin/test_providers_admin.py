@@ -15,7 +15,7 @@ from mailservice.core.ids import uuid7
 from providers.adapters.esp import KINDS
 from providers.admin.forms import ProviderForm
 from providers.errors import ProviderInUseError
-from providers.models import InboxMail, Provider, ProviderKind
+from providers.models import AlignedDomains, InboxMail, Provider, ProviderKind
 from providers.services import create_provider, delete_provider, update_provider
 from tests.admin.conftest import Post, add_attempt
 from tests.support.esp.accounts import APIS, running
@@ -62,6 +62,16 @@ def form(**changes: Any) -> dict[str, Any]:
 
 def errors_of(answer: Any) -> dict[str, list[str]]:
     return dict(answer.context["adminform"].form.errors)
+
+
+def test_an_account_may_ask_for_aligned_domains_and_tells_which_are(root: Client) -> None:
+    assert "Now none is: it would take no mail." in root.get(ADD).content.decode()
+    AlignedDomains.objects.create(kind="smtp", patterns=["example.com", "*.example.com"])
+    assert "Aligned now: example.com and below." in root.get(ADD).content.decode()
+    assert root.post(ADD, form(requires_alignment="on", password="secret-word")).status_code == 302
+    assert Provider.objects.get().requires_alignment is True
+    inbox = root.get(ADD.replace("smtp", "inbox")).content.decode()
+    assert "requires_alignment" not in inbox
 
 
 def test_a_new_account_is_saved_with_its_password_encrypted(root: Client) -> None:

@@ -305,6 +305,15 @@ def test_the_simulator_explains_and_writes_nothing(
     assert not RoutingDecision.objects.exists()
 
 
+def test_the_simulator_names_what_is_not_aligned(
+    root: Client, superuser: User, ses: Provider, postmark: Provider
+) -> None:
+    # Only the choice is asked, for which the kind makes no difference.
+    Provider.objects.filter(pk=ses.pk).update(requires_alignment=True)
+    html = root.post(SIMULATE, question(superuser)).content.decode()
+    assert html.count("is not aligned (SPF or DKIM) at this account: see Sender domains") == 2
+
+
 def test_the_simulator_supposes(
     root: Client, superuser: User, ses: Provider, postmark: Provider
 ) -> None:

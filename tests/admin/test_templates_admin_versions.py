@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from templates_app.admin.diffs import asked_versions, diff_lines
-from templates_app.admin.previews import has_dark_colours, in_colours
+from templates_app.admin.previews import has_dark_colours, in_colours, keep, kept
 from templates_app.models import Kind, Template
 from templates_app.services import create_template, publish, save_draft
 
@@ -71,6 +71,43 @@ def test_a_layouts_mails_are_named_and_published_anew_if_wished(root: Client, db
     assert newest.number == 2
     assert "<section" in newest.final_html
     assert "letter" in root.get(url("change", layout.pk)).content.decode()
+
+
+def test_mails_behind_a_layout_are_told_and_published_anew(
+    root: Client, superuser: User, db: None
+) -> None:
+    layout = create_template(owner_id=None, slug="base", kind=Kind.LAYOUT.value)
+    published(layout, subject="", html="<div>{{ content }}</div>")
+    letter, note = (create_template(owner_id=None, slug=slug) for slug in ("letter", "note"))
+    for one in (letter, note):
+        published(one, subject="S", html='{% layout "base" %}<p>Body</p>')
+    assert "Behind" not in root.get(url("change", letter.pk)).content.decode()
+    published(layout, subject="", html="<section>{{ content }}</section>")
+    assert "before the newest base" in root.get(url("change", letter.pk)).content.decode()
+    page = root.get(url("change", layout.pk)).content.decode()
+    assert "older version of it: letter, note." in page
+    asked = root.get(url("republish", letter.pk)).content.decode()
+    assert "Take in the newest base?" in asked
+    assert letter.versions.count() == 1
+    root.post(url("republish", letter.pk))
+    newest = letter.versions.get(number=2)
+    assert "<section" in newest.final_html
+    assert (newest.note, newest.published_by) == ("Republished with the new base", superuser)
+    root.post(url("republish", layout.pk))
+    assert [one.versions.count() for one in (letter, note)] == [2, 2]
+    assert "Behind" not in root.get(url("change", layout.pk)).content.decode()
+    again = root.post(url("republish", letter.pk), follow=True).content.decode()
+    assert "Nothing is behind" in again
+
+
+def test_previews_of_one_person_stay_few_and_his_own(db: None) -> None:
+    tokens = [keep(f"<p>{number}</p>", user_id="ann") for number in range(20)]
+    shown = [kept(token, user_id="ann") for token in tokens if token is not None]
+    assert shown == [None] * 4 + [f"<p>{number}</p>" for number in range(4, 20)]
+    assert tokens[-1] is not None
+    assert kept(tokens[-1], user_id="eve") is None
+    keep("<p>hers</p>", user_id="eve")
+    assert kept(tokens[-1], user_id="ann") == "<p>19</p>"
 
 
 def test_a_layouts_mails_keep_their_version_otherwise(root: Client, db: None) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts.models import User
 from tests.support.dns import NameServer
 from tests.support.validation import local_dns
 from verification.models import DomainEntry, ValidationJob
+from verification.selectors import validation as selector
 from verification.services.validation_jobs import create_job, work_off
 
 JOBS = "/admin/verification/validationjob/"
@@ -43,6 +46,61 @@ def test_the_list_shows_progress_and_is_escaped(
     assert 'value="0"' in html
     work_off(seconds=10)
     assert "50 · 50 · 50 · 0" in root.get(JOBS).content.decode()
+
+
+def test_a_list_is_uploaded_and_faults_stand_beside_their_fields(
+    root: Client, superuser: User
+) -> None:
+    def upload(data: bytes, **fields: str) -> Any:
+        file = SimpleUploadedFile("Ünï.csv", data, "text/csv")
+        return root.post(f"{JOBS}list/", {"file": file, **fields})
+
+    assert "Check a list" in root.get(JOBS).content.decode()
+    for data, fault in (
+        (b"", "There is no address."),
+        (b"\xff\xfe\xfd\n\xff", "Save the file as UTF-8"),
+        (b"name,city\nann,Rome\n", "names no column of addresses"),
+    ):
+        assert fault in upload(data).content.decode()
+    assert not ValidationJob.objects.exists()
+    answer = upload(b"name,work\nann,ann@acme.io\nbob,x\n", column="work")
+    job = ValidationJob.objects.get()
+    assert answer["Location"] == f"{JOBS}{job.pk}/change/"
+    assert (job.owner_id, job.name, job.total_count) == (superuser.pk, "Ünï.csv", 2)
+    assert LogEntry.objects.count() == 1
+
+
+def test_who_may_only_look_cannot_upload(staff_with: Any) -> None:
+    client = staff_with("verification.view_validationjob")
+    assert "Check a list" not in client.get(JOBS).content.decode()
+    assert client.get(f"{JOBS}list/").status_code == 403
+
+
+def test_a_rare_verdict_is_found_far_down_the_list(
+    root: Client, superuser: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selector, "MAX_CHUNKS", 1)
+    addresses = [*(["ann@acme.io"] * 600), "ann@gmai.com"]
+    job = create_job(owner_id=superuser.pk, addresses=addresses)
+    work_off(seconds=10)
+    place = f"{JOBS}{job.pk}/change/?verdict=risky"
+    first = root.get(place).content.decode()
+    assert "601 addresses" in first
+    assert "None in this part of the list." in first
+    further = re.search(r'href="\?(cursor=[^"]+)">Look further', first)
+    assert further is not None
+    assert "ann@gmai.com" in root.get(f"{place}&{further[1]}").content.decode()
+
+
+def test_a_running_job_can_be_looked_at_again_and_a_finished_one_downloaded(
+    root: Client, job: ValidationJob
+) -> None:
+    place = f"{JOBS}{job.pk}/change/"
+    running = root.get(place).content.decode()
+    assert ("Refresh" in running, "Download CSV" in running) == (True, False)
+    work_off(seconds=10)
+    finished = root.get(place).content.decode()
+    assert ("Refresh" in finished, "Download CSV" in finished) == (False, True)
 
 
 def test_a_job_shows_its_results_with_reasons_by_pages(root: Client, job: ValidationJob) -> None:

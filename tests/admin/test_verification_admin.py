@@ -41,20 +41,50 @@ def test_a_domain_is_added_shown_with_its_records_changed_and_removed(root):
     )
     row = SenderDomain.objects.get()
     assert response["Location"] == f"{DOMAINS}{row.pk}/change/"
-    assert row.dkim == [{"selector": "s1", "type": "CNAME", "value": "a.b.net"}]
+    key = {"selector": "s1", "type": "CNAME", "value": "a.b.net", "provider": ""}
+    assert row.dkim == [key]
     page = html(root, f"{DOMAINS}{row.pk}/change/")
     for text in ("mte1._domainkey.example.com", "dkim1.mandrillapp.com", "From your providers"):
         assert text in page
     assert "s1 CNAME a.b.net" in html(root, f"{DOMAINS}{row.pk}/edit/")
-    root.post(f"{DOMAINS}{row.pk}/edit/", {"domain": "other.example", "dkim": "s2"})
+    value = "v=DKIM1; p=YWJj"
+    keys = f"SMTP account: s2 {value}"
+    changed = {"domain": "other.example", "providers": ["smtp"], "dkim": keys}
+    root.post(f"{DOMAINS}{row.pk}/edit/", changed)
     row.refresh_from_db()
-    assert (row.domain, row.providers) == ("example.com", [])
-    assert row.dkim == [{"selector": "s2", "type": "TXT", "value": ""}]
+    assert (row.domain, row.providers) == ("example.com", ["smtp"])
+    assert row.dkim == [{"selector": "s2", "type": "TXT", "value": value, "provider": "smtp"}]
+    assert f"smtp: s2 TXT {value}" in html(root, f"{DOMAINS}{row.pk}/edit/")
     assert root.get(f"{DOMAINS}{row.pk}/delete/").status_code == 200
     assert SenderDomain.objects.exists()
     root.post(f"{DOMAINS}{row.pk}/delete/")
     assert not SenderDomain.objects.exists()
     assert [entry.action_flag for entry in LogEntry.objects.order_by("pk")] == [1, 2, 3]
+
+
+def test_a_domains_page_says_what_to_do(root):
+    values = {"domain": "bücher.example", "providers": ["mailjet", "brevo"]}
+    row = add_domain(owner_id=None, values=values)
+    page = html(root, f"{DOMAINS}{row.pk}/change/")
+    for text in (
+        "Not checked yet. Publish the records below",
+        "bücher.example",
+        "Publish the key that Mailjet shows for your account.",
+        "b1.xn--bcher-kva-example.dkim.brevo.com",
+    ):
+        assert text in page
+    assert "bücher.example · Everybody&#x27;s" in html(root, DOMAINS)
+    failed = {**row.checks[0], "state": "fail", "notes": ["There is no SPF record."]}
+    row.checks = [failed, *row.checks[1:]]
+    row.state, row.aligned_providers, row.aligned_below = "fail", ["brevo"], ["brevo"]
+    row.save()
+    page = html(root, f"{DOMAINS}{row.pk}/change/")
+    for text in (
+        f"1 of {len(row.checks)} checks fails. Mend what is marked red, then check.",
+        "From domains below it too at: Brevo.",
+        "Their mail fails DMARC",
+    ):
+        assert text in page
 
 
 def test_wrong_input_stands_beside_its_field(root):
@@ -105,6 +135,13 @@ def test_verifications_are_shown_without_hash_and_cancelled_on_post(root, user):
         root.post(f"{VERIFICATIONS}{row.pk}/cancel/")
     assert Verification.objects.get().state == "cancelled"
     assert LogEntry.objects.count() == 1
+
+
+def test_an_address_is_found_and_shown_as_people_write_it(root, user):
+    row = start(user, "ann@bücher.de")
+    page = html(root, f"{VERIFICATIONS}?q=Ann@Bücher.de")
+    assert "ann@bücher.de" in page
+    assert "xn--bcher-kva" in html(root, f"{VERIFICATIONS}{row.pk}/change/")
 
 
 def test_the_mails_page_shows_dots_for_the_link(root, user):

@@ -48,6 +48,7 @@ def test_without_a_rule_the_usual_order_is_explained(
                 "provider": str(provider.pk),
                 "name": provider.name,
                 "skipped": None,
+                "detail": "",
                 "score": None,
                 "note": "",
             }
@@ -55,6 +56,20 @@ def test_without_a_rule_the_usual_order_is_explained(
         ],
     }
     assert not RoutingDecision.objects.exists()
+
+
+def test_what_is_not_aligned_is_named(api: Api, ses: Provider, postmark: Provider) -> None:
+    # Only the choice is asked, for which the kind makes no difference.
+    Provider.objects.filter(pk=ses.pk).update(requires_alignment=True)
+    answer = explain(api, **{"from": "shop@news.example.com", "to": ["bob@example.net"]})
+    assert answer["chosen"] == {"provider": str(postmark.pk), "name": "postmark"}
+    assert [(item["skipped"], item["detail"]) for item in answer["candidates"]] == [
+        (
+            "its From domains must be aligned (SPF or DKIM)",
+            "news.example.com is not aligned (SPF or DKIM) at this account: see Sender domains",
+        ),
+        (None, ""),
+    ]
 
 
 def test_a_rule_and_its_scores_are_explained(api: Api, ses: Provider, postmark: Provider) -> None:

@@ -34,6 +34,7 @@ def test_a_domain_is_added_with_what_there_is_to_publish(api, user):
         "return_path_target": None,
         "status": "unknown",
         "aligned_providers": [],
+        "aligned_below": [],
         "failing_since": None,
         "checked_at": None,
         "next_check_at": row.next_check_at.isoformat(),

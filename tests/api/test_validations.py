@@ -157,7 +157,9 @@ def test_a_file_becomes_a_job_and_a_table_safe_for_spreadsheets(api: Api) -> Non
     ("content", "extra", "field"),
     [
         (b"\xff\xfe\xfd\n\xff", {}, "file"),
-        (b"email\n", {}, "emails"),
+        (b"", {}, "file"),
+        (b"email\n", {}, "file"),
+        (b"name,city\nann,Rome\n", {}, "column"),
         (b"email\na@acme.io\n", {"column": "work"}, "column"),
         (b"email\na@acme.io\n", {"mode": "x"}, "mode"),
     ],

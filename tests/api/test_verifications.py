@@ -79,6 +79,9 @@ def test_known_unknown_and_suppressed_addresses_get_the_same_answer(api, user):
         ({"metadata": [1]}, "metadata"),
         ({"metadata": {"a": "x" * 9000}}, "metadata"),
         ({"metadata": {"a": "\x00"}}, "metadata"),
+        ({"metadata": {"\x00": "a"}}, "metadata"),
+        ({"metadata": {"a": [{"b": 1e20}]}}, "metadata"),
+        ({"metadata": {"a": -1e19}}, "metadata"),
         ({"redirect_url": "https://evil.example/"}, "redirect_url"),
         ({"token": "x"}, "token"),
     ],
@@ -89,6 +92,23 @@ def test_a_wrong_field_is_named_and_nothing_happens(api, fields, field):
     assert list(response.json()["details"]) == [field]
     assert not Verification.objects.exists()
     assert not Message.objects.exists()
+
+
+def test_metadata_too_deep_to_be_kept_is_refused(api):
+    deep = "[" * 300 + "]" * 300
+    response = api.post(
+        "/verifications", f'{{"email": "bob@example.net", "metadata": {{"a": {deep}}}}}'
+    )
+    assert response.status_code == 400
+    assert response.json()["details"]["metadata"][0]["code"] == "too_deep"
+    assert not Verification.objects.exists()
+
+
+def test_metadata_comes_back_as_it_was_given(api):
+    given = {"\\u0000": "\\u0000", "most": 2**64 - 1, "least": -(2**63), "half": 0.5, "far": 9e18}
+    made = create(api, metadata=given)
+    assert api.get(f"/verifications/{made['id']}").json()["metadata"] == given
+    assert api.get("/verifications").json()["results"][0]["metadata"] == given
 
 
 def test_lists_are_narrowed_by_address_and_status(api, other):

@@ -59,6 +59,12 @@ def test_missing_entries_are_created(beat: Any) -> None:
             "verification",
             86_400,
         ),
+        "align routing with sender domains": (
+            "delivery.tasks.refresh_alignment",
+            "every 120 seconds",
+            "maintenance",
+            86_400,
+        ),
         "tend verifications": (
             "verification.tasks.tend_verifications",
             "every 3600 seconds",

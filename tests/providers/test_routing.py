@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.routing import MessageFacts, ProviderState, Skip, Snapshot, choose
+from providers.routing import Alignment, MessageFacts, ProviderState, Skip, Snapshot, choose
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=10)
@@ -102,6 +102,11 @@ def test_pinning_somebody_elses_account_is_hopeless() -> None:
         ({"from_domains": frozenset({"example.org"})}, Skip.FROM_DOMAIN),
         ({"from_domains": frozenset({"example.org", "example.com"})}, None),
         ({"from_domains": frozenset({"*.example.com"})}, Skip.FROM_DOMAIN),
+        ({"aligned": Alignment()}, Skip.UNALIGNED),
+        ({"aligned": Alignment(frozenset({"*.example.com"}))}, Skip.UNALIGNED),
+        ({"aligned": Alignment(own={BEN: frozenset({"example.com"})})}, Skip.UNALIGNED),
+        ({"aligned": Alignment(frozenset({"example.com"}))}, None),
+        ({"aligned": Alignment(own={ANN: frozenset({"example.com"})})}, None),
     ],
 )
 def test_a_closed_account_is_passed_over(fields: dict[str, Any], skip: Skip | None) -> None:
@@ -129,6 +134,25 @@ def test_priority_1_may_use_the_slice_kept_for_it() -> None:
 def test_a_mail_without_a_from_address_may_go_to_an_account_with_from_domains() -> None:
     facts = replace(FACTS, from_email="")
     assert chosen(facts, account(1, from_domains=frozenset({"example.org"}))) == 1
+
+
+def test_a_mail_that_is_aligned_nowhere_learns_what_to_mend() -> None:
+    strict = [account(number, aligned=Alignment()) for number in range(1, 6)]
+    facts = replace(FACTS, from_email="shop@News.Example.com")
+    decision = choose(facts, Snapshot(NOW, [*strict, account(6, takes_attachments=False)]))
+    assert decision.provider_id == UUID(int=6)
+    assert decision.candidates[0].why == (
+        "news.example.com is not aligned (SPF or DKIM) at this account: see Sender domains"
+    )
+    decision = choose(facts, Snapshot(NOW, strict))
+    assert (decision.provider_id, decision.is_hopeless, decision.retry_at) == (None, True, None)
+    assert decision.reason == (
+        "no account may take this mail: news.example.com is not aligned (SPF or DKIM) at account 1,"
+        " account 2, account 3 and 2 more"
+    )
+    below = Alignment(frozenset({"example.com", "*.example.com"}))
+    assert chosen(facts, account(1, aligned=below)) == 1
+    assert chosen(replace(FACTS, from_email=""), account(1, aligned=Alignment())) == 1
 
 
 def test_a_recipient_domain_that_slows_an_account_down_closes_it_for_that_domain() -> None:
@@ -181,6 +205,7 @@ def test_the_explanation_names_every_account_in_the_order_tried() -> None:
                 "provider": str(UUID(int=1)),
                 "name": "account 1",
                 "skipped": "quota used up",
+                "detail": "",
                 "score": None,
                 "note": "",
             },
@@ -188,6 +213,7 @@ def test_the_explanation_names_every_account_in_the_order_tried() -> None:
                 "provider": str(UUID(int=2)),
                 "name": "account 2",
                 "skipped": None,
+                "detail": "",
                 "score": None,
                 "note": "",
             },

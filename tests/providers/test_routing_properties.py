@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.routing import (
+    Alignment,
     Balance,
     Conditions,
     Decision,
@@ -47,6 +48,8 @@ states_strategy = st.lists(
         kept_for_urgent=st.integers(0, 2),
         throttled=st.dictionaries(st.sampled_from(DOMAINS), st.sampled_from([NOW, LATER])),
         from_domains=st.just(frozenset()) | patterns,
+        aligned=st.none()
+        | st.builds(Alignment, patterns, st.dictionaries(st.sampled_from([ANN, BEN]), patterns)),
         max_message_bytes=st.none() | st.sampled_from([10, 1_000]),
         takes_attachments=st.booleans(),
         price=st.decimals(0, 5, places=2),

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 
 from accounts.models import User
 from delivery.models import Message
+from templates_app.management.progress import Progress
 from templates_app.models import Template, TemplateVersion
 
 pytestmark = pytest.mark.django_db
@@ -154,3 +156,63 @@ def test_a_test_mail_is_queued_with_what_was_rendered(
     assert message.content.is_template is False
     assert message.metadata == {"template": "hello", "template_version": 1}
     assert "--to" in code_of(*mine, "--to", "nobody")[1]
+
+
+def test_a_dry_run_checks_the_mail_and_sends_nothing(hello: Template, user: User) -> None:
+    mine = ("test_template", "hello", "--owner", user.email, "--dry-run")
+    said = run(*mine, "--to", "bob@example.net")
+    assert said.splitlines()[-2:] == ["A mail to bob@example.net would be queued."] * 2
+    report = json.loads(run(*mine, "--to", "bob@example.net", "--locale", "de", "--json"))
+    assert (report["dry_run"], report["mails"]) == (True, ["bob@example.net"])
+    assert "--to" in code_of(*mine, "--to", "nobody")[1]
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("text", ['{"name": NaN}', '{"name": "\\ud800"}', '{"name": "\\u0000"}'])
+def test_a_context_that_no_mail_can_hold_is_refused(
+    hello: Template, user: User, tmp_path: Path, text: str
+) -> None:
+    context = tmp_path / "context.json"
+    context.write_text(text)
+    mine = ("test_template", "hello", "--owner", user.email, "--context", str(context))
+    code, said = code_of(*mine)
+    assert code == 1
+    assert said.startswith("hello/default: context: ")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sample", '{"a": 1e999}'),
+        ("sample", '{"a": "\\ud800"}'),
+        ("schema", '{"a": "\\u0000"}'),
+        ("schema", '{"a": -Infinity}'),
+        ("sample", '{"a": ' * 60 + "1" + "}" * 60),
+    ],
+)
+def test_an_import_names_the_field_that_cannot_be_kept(
+    tmp_path: Path, field: str, value: str
+) -> None:
+    path = tmp_path / "all.json"
+    path.write_text(f'{{"slug": "hello", "{field}": {value}}}')
+    code, said = code_of("import_templates", str(path), "--shared")
+    assert (code, said.partition(":")[0]) == (1, field)
+
+
+class Screen(StringIO):
+    """A terminal that somebody watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_takes_long_is_counted_on_a_terminal_and_nowhere_else() -> None:
+    screen, pipe = Screen(), StringIO()
+    for stream in (screen, pipe):
+        with Progress(OutputWrapper(stream), "Importing") as progress:
+            progress(1, 2_000)
+            progress.due_at = 0.0
+            progress(2, 2_000)
+            progress(3, 2_000)
+    assert screen.getvalue() == "\r\x1b[KImporting 2 of 2,000 …\r\x1b[K"
+    assert pipe.getvalue() == ""

@@ -5,7 +5,7 @@ The CPU time here is many times what a quiet machine needs: it tells linear from
 """
 
 from contextlib import suppress
-from time import process_time
+from time import monotonic, process_time
 
 import pytest
 
@@ -138,3 +138,40 @@ def test_a_loop_that_nests_elements_does_not_reach_a_parser_that_would_crash():
 def test_attributes_of_python_objects_are_out_of_reach(path):
     with pytest.raises(TemplateRenderProblem, match="is missing"):
         compile_source(f"{{{{ {path}.y }}}}", html=True).render({"x": {"a": "b"}})
+
+
+LISTS = [[""] * 9_000] * 9
+STRAIGHT = [
+    ("{{ a }}" * 4_900, {"a": LISTS}),
+    ("{% if a == b %}{% endif %}" * 2_400, {"a": LISTS, "b": [*LISTS[1:], [""] * 8_999 + [1]]}),
+    ("{% unless a contains 1 %}{% endunless %}" * 2_400, {"a": [""] * 80_000}),
+    ("{% case a %}{% when b %}{% endcase %}" * 1_600, {"a": LISTS, "b": LISTS[1:]}),
+    ("{% assign x = a | concat: a %}" * 2_400, {"a": [""] * 5_000}),
+    ("{% cycle a, a, a %}" * 2_400, {"a": LISTS}),
+]
+
+
+@pytest.mark.parametrize(("source", "context"), STRAIGHT)
+def test_heavy_values_are_stopped_without_any_loop(source, context):
+    start = monotonic()
+    with suppress(TemplateRenderProblem):
+        compile_source(source, html=True).render(context, seconds=0.5)
+    assert monotonic() - start < CPU_SECONDS
+
+
+def test_a_rendering_that_runs_out_of_time_says_so_and_where():
+    source = "x\n{% for i in (1..9999) %}" + "{% if a == b %}{% endif %}" * 100 + "{% endfor %}"
+    context = {"a": "x" * 100_000, "b": "x" * 99_999 + "y"}
+    with pytest.raises(TemplateRenderProblem, match="takes too long") as caught:
+        compile_source(source, html=True).render(context, seconds=0.05)
+    assert (caught.value.is_timeout, caught.value.line) == (True, 2)
+
+
+def test_numbers_beyond_all_bounds_are_refused_in_words():
+    for value in ("9e99999999", "1e999999", "NaN", "-Infinity"):
+        for name in ("money: 'EUR'", "percent", "number", "plural: other: '#'", "times: 2"):
+            with suppress(TemplateRenderProblem):
+                compile_source(f"{{{{ n | {name} }}}}", html=True).render({"n": value})
+            with pytest.raises(TemplateRenderProblem) as caught:
+                compile_source("{{ n | money: 'EUR' }}", html=True).render({"n": value})
+            assert "<class" not in caught.value.message

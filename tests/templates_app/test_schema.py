@@ -127,3 +127,40 @@ def test_checking_never_fails_whatever_the_context(context):
 @given(schema=JSON)
 def test_checking_a_schema_never_fails(schema):
     schema_faults(schema)
+
+
+CLOSED = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["url", "meta"],
+    "properties": {
+        "url": {"type": "string", "format": "uri"},
+        "meta": {"type": "object", "required": ["plan"]},
+    },
+}
+
+
+def test_names_that_the_service_gives_need_not_be_known():
+    context = {"url": "https://x.example/", "meta": {"plan": 1}, "_sealed": [], "email": "a@b"}
+    assert [path for path, *_ in context_faults(CLOSED, context)] == [
+        "context._sealed",
+        "context.email",
+    ]
+    assert context_faults(CLOSED, context, given=context.keys()) == []
+
+
+def test_what_the_schema_knows_is_checked_whoever_gives_it():
+    context = {"url": "x", "meta": {}, "other": 1}
+    assert [path for path, *_ in context_faults(CLOSED, context, given=("url", "meta"))] == [
+        "context.url",
+        "context.meta.plan",
+        "context.other",
+    ]
+
+
+def test_a_hidden_value_is_there_and_nothing_more_is_asked_of_it():
+    context = {"url": "cipher", "meta": {"plan": 1}}
+    assert context_faults(CLOSED, context, hidden=["url"]) == []
+    assert [path for path, *_ in context_faults(CLOSED, {"meta": {"plan": 1}}, hidden=["url"])] == [
+        "context.url"
+    ]

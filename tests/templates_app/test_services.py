@@ -12,16 +12,22 @@ from accounts.models import User
 from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
 from templates_app.models import Template, TemplateVersion
 from templates_app.selectors import (
+    MAX_HISTORY,
+    Outdated,
     context_schema,
     dependents,
     diff_versions,
     history,
     may_edit,
     may_publish,
+    outdated,
     published_text,
 )
 from templates_app.services import (
+    DraftFaultsError,
     Reader,
+    Republished,
+    catch_up,
     create_template,
     delete_template,
     discard_draft,
@@ -32,6 +38,7 @@ from templates_app.services import (
     republish,
     roll_back,
     save_draft,
+    save_drafts,
     update_template,
 )
 
@@ -223,6 +230,110 @@ def test_a_mail_that_no_longer_fits_keeps_its_version(user: User) -> None:
     assert result.failed[0][0] == "welcome"
     assert "has no block 'a'" in result.failed[0][1]
     assert [one.number for one in history(template.pk)] == [1]
+
+
+def test_a_mail_catches_up_with_its_parts_once(user: User) -> None:
+    foot = shared("foot", "<i>one</i>")
+    base = shared("base", '<body>{{ content }}{% render "foot" %}</body>', "layout")
+    template = make(user)
+    draft(template, html='{% layout "base" %}a')
+    publish(template_id=template.pk)
+    assert outdated([template.pk, foot.pk, base.pk]) == {}
+    draft(foot, subject="", html="<i>two</i>")
+    assert outdated([template.pk]) == {}, "a draft is nothing to catch up with"
+    publish(template_id=foot.pk)
+    assert outdated([template.pk, foot.pk, base.pk]) == {
+        template.pk: [Outdated("foot", "partial", 1, 2)]
+    }
+    assert [one.is_behind for one in dependents(foot.pk)] == [False, True], "layout, mail"
+    assert catch_up(template_id=template.pk, by=user.pk) == 2
+    assert "<i>two</i>" in text_of(template)
+    assert outdated([template.pk]) == {}
+    with pytest.raises(ConflictError) as caught:
+        catch_up(template_id=template.pk)
+    assert caught.value.code == "is_current"
+    assert republish(used_id=foot.pk) == Republished()
+    roll_back(template_id=template.pk, number=1)
+    assert [one.used for one in outdated([template.pk])[template.pk]] == [1]
+
+
+def test_publishing_finishes_the_texts_with_what_its_parts_say_now(user: User) -> None:
+    foot = shared("foot", "<i>one</i>")
+    template = make(user)
+    for locale in ("", "de"):
+        draft(template, locale, html='<body>{% render "foot" %}</body>')
+    draft(foot, subject="", html="<i>two</i>")
+    publish(template_id=foot.pk)
+    publish(template_id=template.pk, by=user.pk, note=" new ")
+    rows = template.versions.order_by("locale")
+    assert ["<i>two</i>" in one.final_html for one in rows] == [True, True]
+    assert {(one.note, one.published_by_id, one.published_at) for one in rows} == {
+        ("new", user.pk, rows[0].published_at)
+    }
+    assert {one.bundled[str(foot.pk)] for one in rows} == {2}
+
+
+def test_the_history_is_read_in_pages_and_never_whole(user: User) -> None:
+    template = make(user)
+    TemplateVersion.objects.bulk_create(
+        TemplateVersion(template=template, number=number, locale=locale, subject=f"{number}")
+        for number in range(1, MAX_HISTORY + 11)
+        for locale in ("", "de")
+    )
+    assert len(history(template.pk)) == MAX_HISTORY
+    page = history(template.pk, before=8, limit=3)
+    assert [(one.number, one.locales) for one in page] == [
+        (7, ("", "de")),
+        (6, ("", "de")),
+        (5, ("", "de")),
+    ]
+    assert history(template.pk, drafts=False) == []
+
+
+def test_texts_are_written_together_or_not_at_all(user: User) -> None:
+    template = make(user)
+    first = draft(template, "de")
+    text: dict[str, Any] = {"subject": "Hi", "html": "", "text": "x"}
+    with pytest.raises(DraftFaultsError) as caught:
+        save_drafts(
+            template_id=template.pk,
+            texts=[
+                {**text, "locale": "de", "text": "new"},  # type: ignore[typeddict-item] # a test's
+                {**text, "locale": "fr", "text": "{{"},  # type: ignore[typeddict-item] # a test's
+                {**text, "locale": "es", "subject": ""},  # type: ignore[typeddict-item] # a test's
+            ],
+        )
+    assert {tag: [fault[0] for fault in one] for tag, one in caught.value.by_locale.items()} == {
+        "fr": ["text"],
+        "es": ["subject"],
+    }
+    assert list(template.versions.values_list("locale", "text", "updated_at")) == [
+        ("de", "", first.updated_at)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", "a\x00"),
+        ("description", "\ud800"),
+        ("category", "\x00"),
+        ("slug", "a\x00"),
+        ("sample", {"a": float("nan")}),
+        ("sample", {"a": "\udfff"}),
+        ("schema", {"default": "\x00"}),
+        ("schema", {"const": float("inf")}),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_whoever_asks(user: User, field: str, value: Any) -> None:
+    fields = {"slug": "welcome", field: value}
+    assert list(faults(lambda: make(user, **fields))) == [field]
+
+
+@pytest.mark.parametrize("part", ["subject", "preheader", "html", "text"])
+def test_half_characters_in_a_text_are_refused(user: User, part: str) -> None:
+    template = make(user)
+    assert list(faults(lambda: draft(template, **{part: "x\ud800"}))) == [part]
 
 
 def test_an_old_version_comes_back_word_for_word(user: User) -> None:

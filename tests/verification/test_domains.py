@@ -18,7 +18,7 @@ from tests.support.dns import SERVFAIL, SILENCE, NameServer, name_server
 from verification.dns import Budget, Status, look_up
 from verification.errors import TooManyRequestsError
 from verification.models import SenderDomain
-from verification.selectors.domains import aligned_domains
+from verification.selectors.domains import aligned_patterns
 from verification.services.domains import (
     MAX_DOMAINS,
     add_domain,
@@ -144,6 +144,16 @@ def test_silence_neither_starts_nor_ends_a_failure_nor_alignment(domain, server)
     assert (row.state, row.aligned_providers) == ("fail", [])
 
 
+def test_what_strangers_publish_can_be_written_down(domain, server):
+    odd = "\x00\x01\u20ac" + "x" * 3_000
+    server.zone["example.com", "TXT"] = [f"v=spf1 include:{odd} {odd} -all"]
+    server.zone["_dmarc.example.com", "TXT"] = [f"v=DMARC1; p=reject; rua=mailto:a@{odd}; x={odd}"]
+    server.zone["s1._domainkey.example.com", "TXT"] = [f"v=DKIM1; k={odd}; p={odd}"]
+    server.zone["example.com", "MX"] = ["10 a\\000b.example.com."]
+    row = check_now(domain_id=domain.pk)
+    assert row.state == "fail"
+
+
 def test_a_check_on_demand_waits_for_the_last_one(domain, server):
     check_now(domain_id=domain.pk)
     with pytest.raises(TooManyRequestsError) as refused:
@@ -236,9 +246,11 @@ def test_owners_keep_their_own(user, server):
         add_domain(owner_id=user.pk, values={"domain": "EXAMPLE.com."})
     assert list(refused.value.details) == ["domain"]
     assert check_due(seconds=20) == 3
-    assert aligned_domains("smtp", owner_id=user.pk) == {"example.com"}
-    assert aligned_domains("smtp", owner_id=None) == {"example.com"}
-    assert aligned_domains("brevo", owner_id=None) == frozenset()
+    patterns = ["example.com", "*.example.com"]
+    mine, theirs = ("smtp", user.pk), ("smtp", other.pk)
+    assert aligned_patterns() == {mine: patterns, theirs: patterns}
+    assert aligned_patterns(user.pk, None) == {mine: patterns}
+    assert aligned_patterns(None) == {}
 
 
 def test_an_owner_keeps_so_many(user, monkeypatch):

@@ -6,6 +6,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from django.db import OperationalError
+from django.db.models import F
 from django.test import Client
 from gunicorn.config import Config  # type: ignore[import-untyped]  # ships no types
 
@@ -23,6 +25,8 @@ from tests.support.verification import QUEUE, Mailbox, let_pass, mailbox, start,
 from verification.models import Verification
 from verification.services.token_settings import save_profile
 from verification.services.tokens import cancel
+from verification.signals import verified
+from verification.views import REPEAT
 
 LOCALES = Path(__file__).parents[2] / "verification" / "locale"
 UNKNOWN = "A" * 43
@@ -62,7 +66,7 @@ def test_the_page_asks_and_the_button_confirms(token):
     page = get(token)
     text = page.content.decode()
     assert '<form method="post">' in text
-    assert "bob@example.net" in text
+    assert "bob<wbr>@example.net" in text
     assert "<script" not in text
     assert token not in text
     done = get(token, "post")
@@ -74,6 +78,7 @@ def test_the_page_asks_and_the_button_confirms(token):
 def test_links_that_do_not_work_cannot_be_told_apart(user, token, box):
     used = token
     get(used, "post")
+    forget_the_press()
     start(user, "old@example.net")
     expired = token_of(box.newest())
     let_pass(Verification.objects.get(email="old@example.net"), hours=2)
@@ -81,7 +86,7 @@ def test_links_that_do_not_work_cannot_be_told_apart(user, token, box):
     cancel(verification_id=Verification.objects.get(email="off@example.net").pk)
     answers = {
         (answer.status_code, answer.content, str(sorted(answer.items())))
-        for link in (used, expired, cancelled, UNKNOWN, "short", "x" * 500, "ä%20b")
+        for link in (used, expired, cancelled, UNKNOWN, f"{UNKNOWN}/", "x" * 500, "ä%20b")
         for answer in (get(link), get(link, "post"))
     }
     assert len(answers) == 1
@@ -93,6 +98,38 @@ def test_links_that_do_not_work_cannot_be_told_apart(user, token, box):
 def _sent(user: Any, box: Mailbox, address: str) -> Any:
     start(user, address)
     return box.newest()
+
+
+def forget_the_press() -> None:
+    """Move confirmations so far back that a second press of the button comes too late."""
+    Verification.objects.update(ended_at=F("ended_at") - REPEAT - timedelta(seconds=1))
+
+
+def test_the_button_pressed_twice_gets_the_same_answer_and_confirms_once(token):
+    told = []
+
+    def listen(verification: Verification, **_: object) -> None:
+        told.append(verification.pk)
+
+    verified.connect(listen)
+    try:
+        answers = [get(token, "post") for _ in range(3)]
+    finally:
+        verified.disconnect(listen)
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert len({answer.content for answer in answers}) == 1
+    assert len(told) == 1
+    assert get(token).status_code == 410
+    forget_the_press()
+    assert get(token, "post").status_code == 410
+
+
+def test_the_page_shows_address_and_name_as_people_write_them(user, box):
+    save_profile(owner_id=user.pk, app_name="A & B (株)", from_email="", template="", redirects=[])
+    start(user, "ann@bücher.de")
+    text = get(token_of(box.newest()), query="?lang=ar").content.decode()
+    assert '<bdi dir="ltr">ann<wbr>@bücher.de</bdi>' in text
+    assert "<bdi>A &amp; B (株)</bdi>" in text
 
 
 def test_pages_leak_nothing_and_know_no_cookie(token):
@@ -131,6 +168,8 @@ def test_a_confirmed_person_goes_where_the_application_wants(user, box):
         f"https://app.example.com/in/now?a=b&verification_id={verification.pk}&status=confirmed"
     )
     assert answer["Referrer-Policy"] == "no-referrer"
+    assert get(token, "post")["Location"] == answer["Location"]
+    forget_the_press()
     assert get(token, "post").status_code == 410
 
 

@@ -262,20 +262,15 @@ def test_what_the_application_is_called_cannot_break_the_mail(user, box):
     assert "&lt;b&gt;{{ x }}" in body(mail, "html")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "language", "words"),
-    [
-        (60, "en", "1 minute"),
-        (90, "en", "1 minute"),
-        (3600, "en", "1 hour"),
-        (5400, "de", "90 Minuten"),
-        (7200, "ar", "ساعتين"),
-        (3 * 86_400, "es", "3 días"),
-        (86_400, "fa", "1 روز"),
-    ],
-)
-def test_time_spans_are_told_in_words(seconds, language, words):
-    assert duration(seconds, language) == words
+def test_the_mail_shows_address_and_name_as_people_write_them(user, box):
+    save_profile(owner_id=user.pk, app_name="Acme (株)", from_email="", template="", redirects=[])
+    start(user, "ann@bücher.de", locale="fa")
+    mail = box.newest()
+    assert mail["To"] == "ann@xn--bcher-kva.de"
+    assert "ann@bücher.de" in body(mail)
+    html = body(mail, "html")
+    assert "ann@bücher.de" in html
+    assert "<bdi>Acme (株)</bdi> می‌خواهد بداند" in html
 
 
 def test_a_confirmation_is_told_once_and_undone_if_a_receiver_fails(user, box):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailservice.core.masking import mask_secrets
+from verification.services.letters import duration
 from verification.tokens.languages import choose_language
 from verification.tokens.redirects import (
     RedirectError,
@@ -19,6 +20,7 @@ from verification.tokens.redirects import (
     with_outcome,
 )
 from verification.tokens.secret import TOKEN_CHARS, digest_of, new_token
+from verification.tokens.shown import shown_address
 
 PREFIXES = ["https://app.example.com/welcome", "https://other.example:8443/"]
 
@@ -153,6 +155,24 @@ def test_any_header_leads_to_a_language(wish, header):
     assert choose_language([wish], header) in {"en", "de", "fr", "es", "fa", "ar"}
 
 
+@pytest.mark.parametrize(
+    ("email", "shown"),
+    [
+        ("ann@acme.io", "ann@acme.io"),
+        ("jürgen@xn--mller-kva.de", "jürgen@müller.de"),
+        ("a@xn--fsqu00a.xn--4rr70v", "a@例子.广告"),
+        ("a@xn--a.com", "a@xn--a.com"),
+    ],
+)
+def test_addresses_are_shown_as_people_write_them(email, shown):
+    assert shown_address(email) == shown
+
+
+@given(st.text())
+def test_any_text_can_be_shown(text):
+    assert shown_address(f"a@xn--{text}").startswith("a@") or "@" in text
+
+
 def test_links_are_masked_in_any_text():
     token = new_token()
     path = f"/verify/{token}"
@@ -161,3 +181,24 @@ def test_links_are_masked_in_any_text():
     assert mask_secrets(line) == (
         '"GET /verify/…?lang=de HTTP/1.1" 200 "https://a.example/verify/…" %2Fverify%2F…'
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "language", "words"),
+    [
+        (60, "en", "1 minute"),
+        (90, "en", "1 minute"),
+        (3600, "en", "1 hour"),
+        (5400, "de", "90 Minuten"),
+        (7200, "ar", "ساعتين"),
+        (3 * 86_400, "es", "3 días"),
+        (86_400, "fa", "\N{EXTENDED ARABIC-INDIC DIGIT ONE} روز"),
+        (3600, "pt-BR", "1 hora"),
+        (90 * 60, "ja_JP", "90 分"),
+        (3600, "de-AT", "1 Stunde"),
+        (3600, "xx-Nope", "1 hour"),
+        (3600, "", "1 hour"),
+    ],
+)
+def test_time_spans_are_told_in_words(seconds, language, words):
+    assert duration(seconds, language) == words

@@ -35,6 +35,7 @@ def read(data: bytes, column: str = "", size: int = 7) -> list[str]:
         (b"ann@acme.io\r\n\r\nbob@acme.io\r\n", ["ann@acme.io", "bob@acme.io"]),
         (b"ann@acme.io\rbob@acme.io\r", ["ann@acme.io", "bob@acme.io"]),
         (b"Name;E-Mail\nAnn;ann@acme.io\nBob\n;\n", ["ann@acme.io"]),
+        (b"Ann;ann@acme.io\nBob;bob@acme.io\n", ["ann@acme.io", "bob@acme.io"]),
         (b'name,email\n"Lee,\nAnn",ann@acme.io\n', ["ann@acme.io"]),
         ("\ufeffemail\nänn@bücher.de\n".encode(), ["änn@bücher.de"]),
         ("email\tname\nann@acme.io\tÄ\n".encode("utf-16"), ["ann@acme.io"]),
@@ -51,6 +52,13 @@ def test_a_column_can_be_named() -> None:
     with pytest.raises(TableError, match="no column") as caught:
         read(data, column="nope")
     assert caught.value.field == "column"
+
+
+def test_a_table_without_a_column_of_addresses_is_refused() -> None:
+    with pytest.raises(TableError, match="names no column of addresses") as caught:
+        read(b"name,city\nann,Rome\n")
+    assert caught.value.field == "column"
+    assert read(b"nobody\nann@acme.io\n") == ["nobody", "ann@acme.io"]
 
 
 @pytest.mark.parametrize(

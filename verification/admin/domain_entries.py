@@ -12,6 +12,7 @@ from accounts.admin.console import ConsoleAdmin
 from mailservice.core.addresses import AddressError, domain_of, parse_email
 from mailservice.core.presentation import moment
 from verification.models import DomainEntry
+from verification.tokens.shown import shown_domain
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -38,13 +39,19 @@ class DomainEntryAdmin(ConsoleAdmin[DomainEntry]):
     """List, add, change and remove entries; they count within seconds, in all processes."""
 
     form = DomainEntryForm
-    list_display = ("domain", "list_label", "note", "since")
+    list_display = ("name", "list_label", "note", "since")
     list_filter = ("list",)
     list_filter_submit = True
     search_fields = ("domain", "note")
     search_help_text = "Domain or note"
     ordering = ("domain",)
     sortable_by = ()
+
+    @display(description="Domain")
+    def name(self, entry: DomainEntry) -> str:
+        """Return the domain as people write it, with the form that is compared."""
+        shown = shown_domain(entry.domain)
+        return shown if shown == entry.domain else f"{shown} ({entry.domain})"
 
     @display(
         description="List",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from verification.models import SenderDomain
 
 _TYPES = ("TXT", "CNAME")
+#: Providers as people write them.
+_KINDS = {name.lower(): kind for kind, entry in CONVENTIONS.items() for name in (kind, entry.label)}
 
 
 class SenderDomainForm(forms.Form):
@@ -36,7 +38,7 @@ class SenderDomainForm(forms.Form):
         required=False,
         empty_label="Everybody",
         widget=UnfoldAdminSelectWidget,
-        help_text="Who sees it by API.",
+        help_text="Whose mail it counts for, and who sees it by API.",
     )
     providers = forms.MultipleChoiceField(
         required=False,
@@ -52,7 +54,8 @@ class SenderDomainForm(forms.Form):
             attrs={"rows": 4, "placeholder": "s1 CNAME s1.domainkey.u123.wl456.sendgrid.net"}
         ),
         help_text="One per line: selector, TXT or CNAME, and the value that the provider shows. "
-        "Without a value any valid key will do.",
+        "Without a value any valid key will do. If several providers hand out keys, put before "
+        "each whose it is, such as “sendgrid:”.",
     )
     spf_includes = forms.CharField(
         label="SPF includes",
@@ -107,7 +110,10 @@ def initial_of(row: SenderDomain) -> dict[str, Any]:
         "owner": row.owner_id,
         "providers": row.providers,
         "dkim": "\n".join(
-            f"{key['selector']} {key['type']} {key['value']}".strip() for key in row.dkim
+            f"{key['provider']}: {key['selector']} {key['type']} {key['value']}".removeprefix(
+                ": "
+            ).strip()
+            for key in row.dkim
         ),
         "spf_includes": ", ".join(row.spf_includes),
         "return_path_domain": row.return_path_domain,
@@ -116,8 +122,17 @@ def initial_of(row: SenderDomain) -> dict[str, Any]:
 
 
 def _key(line: str) -> dict[str, str]:
-    selector, _, rest = line.strip().partition(" ")
+    provider, colon, rest = line.partition(":")
+    kind = _KINDS.get(provider.strip().lower(), "") if colon else ""
+    if not kind:  # values hold colons, too
+        rest = line
+    selector, _, rest = rest.strip().partition(" ")
     word, _, value = rest.strip().partition(" ")
-    if word.upper() in _TYPES:
-        return {"selector": selector, "type": word.upper(), "value": value.strip()}
-    return {"selector": selector, "type": "TXT", "value": rest.strip()}
+    if word.upper() not in _TYPES:
+        word, value = "TXT", rest
+    return {
+        "selector": selector,
+        "type": word.upper(),
+        "value": value.strip(),
+        "provider": kind,
+    }

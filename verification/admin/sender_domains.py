@@ -8,14 +8,22 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.urls import URLPattern, path
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from unfold.decorators import display
 
 from accounts.admin.console import Confirmation, ConsoleAdmin, Fact, Link, signed_in
 from mailservice.core.errors import DomainError
 from mailservice.core.presentation import moment
 from verification.admin.sender_domain_form import SenderDomainForm, initial_of
-from verification.domains.conventions import CONVENTIONS
+from verification.admin.sender_domain_words import (
+    advice_for,
+    explained,
+    in_letters,
+    is_checked,
+    label,
+    labels,
+    pastes,
+)
 from verification.models import SenderDomain
 from verification.services.domains import add_domain, change_domain, check_now, remove_domain
 
@@ -25,15 +33,6 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 _LIGHTS = {"pass": "success", "warn": "warning", "fail": "danger", "unknown": "info"}
-#: What a pasted record is about, by kind of check.
-_EXPLAINED = {
-    "spf": "Names the servers that may send with this domain.",
-    "dkim": "The key with which receivers check signatures.",
-    "dmarc": "Tells receivers what to do with mail that fails both.",
-    "mx": "Where replies go.",
-    "return_path": "Where bounces go.",
-    "return_path_spf": "Names the servers that may send with the return path.",
-}
 
 
 @admin.register(SenderDomain)
@@ -126,11 +125,11 @@ class SenderDomainAdmin(ConsoleAdmin[SenderDomain]):
             title=row.domain,
             obj=row,
             row=row,
-            checks=[
-                {**check, "explained": _EXPLAINED.get(check["kind"], "")} for check in row.checks
-            ],
+            advice=advice_for(row),
+            checks=explained(row),
+            is_checked=is_checked(row),
             facts=self._facts(row),
-            pastes=_pastes(row),
+            pastes=pastes(row),
             check_url=self.url("check", row.pk) if may_change else "",
             console_links=links,
             media=self.media,
@@ -194,17 +193,15 @@ class SenderDomainAdmin(ConsoleAdmin[SenderDomain]):
     def _facts(self, row: SenderDomain) -> list[Fact]:
         facts = [
             Fact("Owner", row.owner or "Everybody"),
-            Fact("Sent by", ", ".join(_label(kind) for kind in row.providers) or "nobody named"),
-            Fact(
-                "Aligned",
-                ", ".join(_label(kind) for kind in row.aligned_providers) or "with nobody yet",
-                hint="Their mail passes DMARC by what the DNS says.",
-            ),
+            Fact("Sent by", labels(row.providers) or "nobody named"),
+            *_alignment_facts(row),
             Fact("Checked", row.checked_at or "not yet"),
             Fact("Next check", row.next_check_at),
         ]
         if row.return_path_domain:
             facts.insert(2, Fact("Return path", row.return_path_domain, is_code=True))
+        if written := in_letters(row.domain):
+            facts.insert(0, Fact("In letters", written))
         if row.failing_since:
             facts.append(Fact("Failing since", row.failing_since))
         return facts
@@ -214,7 +211,8 @@ class SenderDomainAdmin(ConsoleAdmin[SenderDomain]):
     @display(description="Domain", header=True)
     def name(self, row: SenderDomain) -> list[str]:
         """Return domain and owner."""
-        return [row.domain, str(row.owner) if row.owner else "Everybody's"]
+        owner = str(row.owner) if row.owner else "Everybody's"
+        return [row.domain, " · ".join(filter(None, [in_letters(row.domain), owner]))]
 
     @display(description="State", label=_LIGHTS)
     def light(self, row: SenderDomain) -> tuple[str, str]:
@@ -235,9 +233,11 @@ class SenderDomainAdmin(ConsoleAdmin[SenderDomain]):
         """Return the providers; those that are aligned have a tick."""
         return format_html_join(
             " ",
-            '<span class="ms-chip">{}{}</span>',
+            '<span class="ms-chip" title="{}">{}{}</span>',
             (
-                (_label(kind), " ✓" if kind in row.aligned_providers else "")
+                ("aligned: its mail passes DMARC", label(kind), " ✓")
+                if kind in row.aligned_providers
+                else ("not aligned: its mail fails DMARC", label(kind), "")
                 for kind in row.providers
             ),
         )
@@ -253,17 +253,18 @@ class SenderDomainAdmin(ConsoleAdmin[SenderDomain]):
         return moment(row.next_check_at)
 
 
-def _label(kind: str) -> str:
-    return CONVENTIONS[kind].label if kind in CONVENTIONS else kind
-
-
-def _pastes(row: SenderDomain) -> list[SafeString]:
-    """Return what the providers' own pages show and the form wants."""
-    return [
-        format_html("<strong>{}</strong> {}", _label(kind), CONVENTIONS[kind].paste)
-        for kind in row.providers
-        if kind in CONVENTIONS and CONVENTIONS[kind].paste
-    ]
+def _alignment_facts(row: SenderDomain) -> list[Fact]:
+    """Return whose mail passes DMARC by what the DNS says, whose from below, and whose does not."""
+    wanting = [kind for kind in row.providers if kind not in row.aligned_providers]
+    below = labels(row.aligned_below)
+    hint = f"From domains below it too at: {below}." if below else "Not from domains below it."
+    facts = []
+    if row.aligned_providers:
+        facts.append(Fact("Aligned", labels(row.aligned_providers), hint=hint))
+    if wanting:
+        why = "Their mail fails DMARC: accounts for aligned domains only do not take it."
+        facts.append(Fact("Not aligned", labels(wanting), hint=why))
+    return facts
 
 
 def _note_addition(request: HttpRequest, row: SenderDomain) -> None:

@@ -1,10 +1,9 @@
-"""Validation jobs with their progress and results, and a page to try one address."""
+"""Validation jobs with their progress and results, and pages that check a list or one address."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -12,16 +11,21 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextInputWidget
 
-from accounts.admin.console import Confirmation, Fact, Link, counted
+from accounts.admin.console import Confirmation, Fact, Link, counted, show_faults, signed_in
 from accounts.admin.keyset import KeysetAdmin
 from mailservice.core.errors import DomainError
 from mailservice.core.presentation import moment
+from verification.admin.validation_forms import ListForm, TryForm
 from verification.models import JobStatus, ValidationJob
 from verification.selectors.validation import Place, csv_lines, result_page
 from verification.services.validation import validate_many
-from verification.services.validation_jobs import cancel_job, delete_job
+from verification.services.validation_jobs import (
+    cancel_job,
+    create_job,
+    delete_job,
+    table_addresses,
+)
 from verification.validation import Result, Verdict
 
 if TYPE_CHECKING:
@@ -43,22 +47,9 @@ _WHAT_NOW = {
 }
 
 
-class TryForm(forms.Form):
-    """One address."""
-
-    email = forms.CharField(
-        label="Address",
-        max_length=1000,
-        strip=False,
-        widget=UnfoldAdminTextInputWidget(
-            attrs={"placeholder": "ann@example.com", "autofocus": True, "spellcheck": "false"}
-        ),
-    )
-
-
 @admin.register(ValidationJob)
 class ValidationJobAdmin(KeysetAdmin[ValidationJob]):
-    """List jobs, read their results, cancel and delete them; try one address."""
+    """List jobs, start, read, cancel and delete them; try one address."""
 
     list_display = ("job", "owner", "status_label", "progress", "verdicts", "created")
     list_display_links = ("job",)
@@ -70,23 +61,27 @@ class ValidationJobAdmin(KeysetAdmin[ValidationJob]):
     actions = None
 
     def get_urls(self) -> list[URLPattern]:
-        """Add trying, cancelling and the file of results."""
+        """Add starting, trying, cancelling and the file of results."""
         wrap = self.admin_site.admin_view
         prefix = self.url_prefix
         return [
             path("try/", wrap(self.try_view), name=f"{prefix}_try"),
+            path("list/", wrap(self.list_view), name=f"{prefix}_list"),
             path("<uuid:job_id>/cancel/", wrap(self.cancel_view), name=f"{prefix}_cancel"),
             path("<uuid:job_id>/download/", wrap(self.download_view), name=f"{prefix}_download"),
             *super().get_urls(),
         ]
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Jobs come through the API."""
+        """Jobs have no form: they are made of a list, here or through the API."""
         return False
 
-    def list_links(self, _request: HttpRequest) -> list[Link]:
-        """Offer to try an address."""
-        return [Link("Try an address", self.url("try"), "search_check")]
+    def list_links(self, request: HttpRequest) -> list[Link]:
+        """Offer to check a list, or to try an address."""
+        links = [Link("Try an address", self.url("try"), "search_check")]
+        if self.has_change_permission(request):
+            links.append(Link("Check a list", self.url("list"), "upload"))
+        return links
 
     # --- pages ------------------------------------------------------------------------------------
 
@@ -112,6 +107,35 @@ class ValidationJobAdmin(KeysetAdmin[ValidationJob]):
             media=self.media + form.media,
         )
 
+    def list_view(self, request: HttpRequest) -> HttpResponse:
+        """Make a job of a file, in the name of whoever uploads it."""
+        self.require_change(request)
+        form = ListForm(request.POST or None, request.FILES or None)
+        if form.is_bound and form.is_valid():
+            file = form.cleaned_data["file"]
+            try:
+                job = create_job(
+                    owner_id=signed_in(request).pk,
+                    addresses=table_addresses(file, column=form.cleaned_data["column"]),
+                    name=form.cleaned_data["name"] or file.name or "",
+                    source="file",
+                )
+            except DomainError as error:
+                show_faults(form, error)
+            else:
+                self.note(request, [job], "Started.")
+                return self.back_to(self.url("change", job.pk))
+        return self.page(
+            request,
+            "console/validation_list.html",
+            title="Check a list",
+            form=form,
+            most=settings.VALIDATION_MAX_ADDRESSES,
+            days=settings.VALIDATION_RESULT_DAYS,
+            back=self.url("changelist"),
+            media=self.media + form.media,
+        )
+
     def change_view(
         self,
         request: HttpRequest,
@@ -133,16 +157,18 @@ class ValidationJobAdmin(KeysetAdmin[ValidationJob]):
         return self.page(
             request,
             "console/validation_job.html",
-            title=str(job),
+            title=_title(job),
             obj=job,
             job=job,
+            name=_title(job),
             status_tone=_status_tones().get(job.status, ""),
             tiles=[
                 (each.value, getattr(job, f"{each.value}_count"), TONES[each]) for each in Verdict
             ],
             verdict=verdict,
             rows=[(result, TONES[result.verdict]) for result in page.results],
-            next_cursor=page.after.text if page.after and page.results else "",
+            # A page that looked for a rare verdict in vain may still have more behind it.
+            next_cursor=page.after.text if page.after and page.after != place else "",
             is_first=place == Place(),
             console_links=self._links(request, job),
         )
@@ -151,7 +177,9 @@ class ValidationJobAdmin(KeysetAdmin[ValidationJob]):
         links = [Link("Jobs", self.url("changelist"), "arrow_back")]
         if not job.is_open:
             links.append(Link("Download CSV", self.url("download", job.pk), "download"))
-        elif self.has_change_permission(request):
+        else:
+            links.append(Link("Refresh", self.url("change", job.pk), "refresh"))
+        if job.is_open and self.has_change_permission(request):
             links.append(Link("Cancel", self.url("cancel", job.pk), "cancel"))
         if self.has_delete_permission(request, job):
             links.append(Link("Delete", self.url("delete", job.pk), "delete"))
@@ -199,7 +227,7 @@ class ValidationJobAdmin(KeysetAdmin[ValidationJob]):
             raise PermissionDenied
         if request.method != "POST":
             confirmation = Confirmation(
-                question=f"Delete “{job}”?",
+                question=f"Delete “{_title(job)}”?",
                 effect="Its addresses and results go; if it still runs, it stops.",
                 button="Delete",
                 back=self.url("change", job.pk),
@@ -215,8 +243,8 @@ class ValidationJobAdmin(KeysetAdmin[ValidationJob]):
 
     @display(description="Job")
     def job(self, job: ValidationJob) -> str:
-        """Return the name, or the id."""
-        return str(job)
+        """Return the name, or how many addresses it has."""
+        return _title(job)
 
     @display(
         description="Status",
@@ -247,6 +275,11 @@ class ValidationJobAdmin(KeysetAdmin[ValidationJob]):
     def created(self, job: ValidationJob) -> SafeString:
         """Return when it was made."""
         return moment(job.created_at)
+
+
+def _title(job: ValidationJob) -> str:
+    """Return what people know a job by: ids tell them nothing."""
+    return job.name or counted(job.total_count, "address", "addresses")
 
 
 def _status_tones() -> dict[str, str]:

@@ -12,10 +12,12 @@ from unfold.decorators import display
 
 from accounts.admin.console import Confirmation, Fact, Link
 from accounts.admin.keyset import KeysetAdmin
+from mailservice.core.addresses import normalized
 from mailservice.core.errors import DomainError
 from mailservice.core.presentation import moment
 from verification.models import Verification, VerificationState
 from verification.services.tokens import cancel
+from verification.tokens.shown import shown_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,6 +73,13 @@ class VerificationAdmin(KeysetAdmin[Verification]):
         rows: QuerySet[Verification] = super().get_queryset(request)
         return rows.defer("token_hash", "metadata")
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Verification], search_term: str
+    ) -> tuple[QuerySet[Verification], bool]:
+        """Find an address however it is written."""
+        found, has_doubles = super().get_search_results(request, queryset, normalized(search_term))
+        return found, has_doubles
+
     def get_urls(self) -> list[URLPattern]:
         """Add the page that cancels."""
         view = self.admin_site.admin_view(self.cancel_view)
@@ -106,7 +115,10 @@ class VerificationAdmin(KeysetAdmin[Verification]):
             "verification/admin/verification.html",
             title=row.email,
             obj=row,
-            facts=_facts(row, state),
+            facts=_facts(row),
+            state=state,
+            state_tone=_LABELS[state],
+            is_pending=state == VerificationState.PENDING,
             metadata=row.metadata,
             mails=row.mailed_at,
             console_links=links,
@@ -141,7 +153,7 @@ class VerificationAdmin(KeysetAdmin[Verification]):
     @display(description="Address", header=True)
     def address_line(self, row: Verification) -> list[str]:
         """Return address and who asks."""
-        return [row.email, f"for {row.owner}{' (test)' if row.is_test else ''}"]
+        return [shown_address(row.email), f"for {row.owner}{' (test)' if row.is_test else ''}"]
 
     @display(description="State", label=_LABELS)
     def state_label(self, row: Verification) -> tuple[str, str]:
@@ -170,11 +182,16 @@ class VerificationAdmin(KeysetAdmin[Verification]):
         return moment(row.ended_at, empty="")
 
 
-def _facts(row: Verification, state: VerificationState) -> list[Fact]:
+def _readable(email: str) -> str:
+    """Return how people write the address, if that is not how it is sent to."""
+    shown = shown_address(email)
+    return "" if shown == email else shown
+
+
+def _facts(row: Verification) -> list[Fact]:
     key = f"{row.api_key}" if row.api_key else "none"
     facts = [
-        Fact("Address", row.email, is_code=True),
-        Fact("State", state.label),
+        Fact("Address", row.email, hint=_readable(row.email), is_code=True),
         Fact("Asked for by", row.owner, hint=f"API key: {key}"),
         Fact("Asked", row.created_at),
         Fact("Works until", row.expires_at, hint="The link itself is in the mail only."),

@@ -34,6 +34,7 @@ def _present(row: SenderDomain) -> dict[str, Any]:
         "status": row.state,
         "checks": row.checks,
         "aligned_providers": row.aligned_providers,
+        "aligned_below": row.aligned_below,
         "failing_since": row.failing_since,
         "checked_at": row.checked_at,
         "next_check_at": row.next_check_at,

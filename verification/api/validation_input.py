@@ -10,11 +10,11 @@ from django.conf import settings
 
 from mailservice.core.errors import InvalidInputError
 from mailservice.core.rest import RequestTooLargeError
+from verification.services.validation_jobs import table_addresses
 from verification.validation import Verdict
-from verification.validation.tables import TableError, read_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from django.core.files.uploadedfile import UploadedFile
     from rest_framework.request import Request
@@ -37,9 +37,16 @@ class Asked:
     is_job: bool = False
     does_probe: bool = False
 
+    @property
+    def source(self) -> str:
+        """Return the field that holds the addresses of a job."""
+        if self.file is not None:
+            return "file"
+        return "email" if self.is_single else "emails"
+
     def addresses(self) -> Iterable[str]:
         """Return the addresses of a job. Raises `InvalidInputError` for the file, while reading."""
-        return self.emails if self.file is None else _from_file(self.file, self.column)
+        return self.emails if self.file is None else table_addresses(self.file, column=self.column)
 
 
 def read_asked(request: Request) -> Asked:
@@ -109,14 +116,6 @@ def _read_parts(request: Request) -> Asked:
         is_job=True,
         does_probe=request.POST.get("probe", "").lower() in {"true", "1", "yes"},
     )
-
-
-def _from_file(file: UploadedFile[bytes], column: str) -> Iterator[str]:
-    file.seek(0)
-    try:
-        yield from read_addresses(file, column=column)
-    except TableError as error:
-        raise InvalidInputError.for_field(error.field, error.message) from None
 
 
 def _refuse_unknown(given: Iterable[str], known: frozenset[str]) -> None:

@@ -92,6 +92,7 @@ class Validations(APIView):
             name=asked.name,
             addresses=asked.addresses(),
             does_probe=asked.does_probe and not key.is_test,
+            source=asked.source,
         )
         return Response({"message": "The addresses are being validated.", **_job(job)}, status=202)
 

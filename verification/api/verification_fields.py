@@ -21,6 +21,9 @@ _QUERY = ("email", "status", "limit", "cursor")
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,3}\Z")
 _TEMPLATE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _MAX_METADATA_BYTES = 8 * 1024
+_MAX_METADATA_DEPTH = 20
+#: The database gives whole numbers back in full, and JSON for the API has 64 bits for them.
+_TOO_LARGE = 2.0**63
 _MAX_LOCALE_CHARS = 35
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -123,12 +126,27 @@ def _metadata(value: object, faults: list[Fault]) -> dict[str, Any]:
     if not isinstance(value, dict):
         faults.append(("metadata", "invalid_type", "This must be an object."))
         return {}
-    text = dump_json(value)
-    if len(text) > _MAX_METADATA_BYTES:
+    fault = _unkept(value)
+    if fault is not None:
+        faults.append(("metadata", *fault))
+        return {}
+    if len(dump_json(value)) > _MAX_METADATA_BYTES:
         faults.append(("metadata", "too_long", f"At most {_MAX_METADATA_BYTES} bytes as JSON."))
-    if b"\\u0000" in text:
-        faults.append(("metadata", "invalid_characters", "Not allowed: the NUL character."))
     return value
+
+
+def _unkept(value: object, depth: int = 1) -> tuple[str, str] | None:
+    """Return code and sentence of what could not be kept or given back, None if all can."""
+    if isinstance(value, str) and "\x00" in value:
+        return "invalid_characters", "Not allowed: the NUL character."
+    if isinstance(value, float) and abs(value) >= _TOO_LARGE:
+        return "out_of_range", "Give numbers beyond 64 bits as strings."
+    if not isinstance(value, (dict, list)):
+        return None
+    if depth > _MAX_METADATA_DEPTH:
+        return "too_deep", f"At most {_MAX_METADATA_DEPTH} levels of lists and objects."
+    parts = [*value, *value.values()] if isinstance(value, dict) else value
+    return next(filter(None, (_unkept(part, depth + 1) for part in parts)), None)
 
 
 def _seconds(value: object, faults: list[Fault]) -> int:

@@ -17,6 +17,8 @@ class Key:
     type: str = "TXT"
     #: Empty: handed out per account.
     value: str = ""
+    #: Whose it is, by kind; empty if that was not said.
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ CONVENTIONS: dict[str, Convention] = {
     ),
     # https://mailchimp.com/developer/release-notes/new-sending-domain-authentication-requirements
     "mandrill": Convention(
-        label="Mailchimp Transactional (Mandrill)",
+        label="Mandrill (Mailchimp)",
         spf=("spf.mandrillapp.com",),
         keys=(
             Key("mte1", "CNAME", "dkim1.mandrillapp.com"),
@@ -165,6 +167,6 @@ def conventional_keys(kind: str, domain: str) -> tuple[Key, ...]:
     convention = CONVENTIONS.get(kind)
     dashed = domain.replace(".", "-")
     return tuple(
-        Key(key.selector, key.type, key.value.format(dashed=dashed))
+        Key(key.selector, key.type, key.value.format(dashed=dashed), kind)
         for key in (convention.keys if convention else ())
     )

@@ -151,9 +151,16 @@ def _to_publish(domain: str, policy: Policy) -> Record:
     """Return the record as it should be: what is there, repaired, or a first one."""
     if policy.records and policy.at == domain and _is_sound(policy):
         return Record(f"_dmarc.{domain}", "TXT", policy.records[0])
-    return Record(
-        f"_dmarc.{domain}", "TXT", f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{domain}"
-    )
+    tags = policy.tags if policy.at == domain else {}
+    asked = tags.get("p", "").lower()
+    mended = {
+        "v": "DMARC1",
+        "p": asked if asked in _POLICIES[1:] else "quarantine",
+        "rua": tags.get("rua") or f"mailto:postmaster@{domain}",
+    }
+    kept = {name: value for name, value in tags.items() if name not in mended}
+    value = "; ".join(f"{name}={value}" for name, value in {**mended, **kept}.items())
+    return Record(f"_dmarc.{domain}", "TXT", value)
 
 
 def _is_sound(policy: Policy) -> bool:

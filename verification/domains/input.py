@@ -23,6 +23,7 @@ FIELDS = (
     "return_path_domain",
     "return_path_target",
 )
+_KEY_FIELDS = ("selector", "type", "value", "provider")
 MAX_KEYS = 20
 MAX_INCLUDES = 10
 MAX_KEY_CHARS = 2_000
@@ -44,9 +45,10 @@ def read_plan(values: Mapping[str, Any]) -> tuple[Plan, list[Fault]]:
     """
     faults: list[Fault] = []
     domain = read_host(values.get("domain"), "domain", faults, is_required=True)
+    providers = _read_providers(values.get("providers"), faults)
     plan = Plan(
         domain=domain,
-        providers=_read_providers(values.get("providers"), faults),
+        providers=providers,
         spf_includes=tuple(
             dict.fromkeys(
                 read_host(value, f"spf_includes[{index}]", faults, is_required=True)
@@ -63,6 +65,11 @@ def read_plan(values: Mapping[str, Any]) -> tuple[Plan, list[Fault]]:
             values.get("return_path_target"), "return_path_target", faults
         ),
     )
+    faults += [
+        (f"dkim[{index}].provider", "invalid", "Use one of the domain's providers, or none.")
+        for index, key in enumerate(plan.keys)
+        if key.provider and key.provider not in providers
+    ]
     if plan.return_path_target and not plan.return_path_domain:
         faults.append(
             ("return_path_domain", "required", "Name the return path that leads to the target.")
@@ -72,7 +79,9 @@ def read_plan(values: Mapping[str, Any]) -> tuple[Plan, list[Fault]]:
 
 def read_host(value: object, field: str, faults: list[Fault], *, is_required: bool = False) -> str:
     """Return a host name in lower case as A-labels, empty if there is none or it is wrong."""
-    if value in (None, "") and not is_required:
+    if value in (None, ""):
+        if is_required:
+            faults.append((field, "required", "Name the domain, such as example.com."))
         return ""
     if not isinstance(value, str):
         faults.append((field, "invalid_type", "This must be a string."))
@@ -107,7 +116,7 @@ def _read_keys(value: object, domain: str, faults: list[Fault]) -> tuple[Key, ..
         if not isinstance(entry, dict):
             faults.append((field, "invalid_type", "This must be an object."))
             continue
-        unknown = [str(name) for name in entry if name not in {"selector", "type", "value"}]
+        unknown = [str(name) for name in entry if name not in _KEY_FIELDS]
         if unknown:
             faults.append((f"{field}.{unknown[0][:64]}", "unknown_field", "No such field."))
         keys.append(_read_key(entry, field, domain, faults))
@@ -119,9 +128,9 @@ def _read_keys(value: object, domain: str, faults: list[Fault]) -> tuple[Key, ..
 
 
 def _read_key(entry: Mapping[str, Any], field: str, domain: str, faults: list[Fault]) -> Key:
-    selector, kind, value = (entry.get(name) or "" for name in ("selector", "type", "value"))
-    if not all(isinstance(text, str) for text in (selector, kind, value)):
-        faults.append((field, "invalid_type", "selector, type and value must be strings."))
+    selector, kind, value, provider = (entry.get(name) or "" for name in _KEY_FIELDS)
+    if not all(isinstance(text, str) for text in (selector, kind, value, provider)):
+        faults.append((field, "invalid_type", f"{', '.join(_KEY_FIELDS)} must be strings."))
         return Key("")
     # People paste the whole name.
     selector = selector.strip().rstrip(".").lower().removesuffix(f".{domain}").removesuffix(_LABEL)
@@ -139,7 +148,7 @@ def _read_key(entry: Mapping[str, Any], field: str, domain: str, faults: list[Fa
         value = read_host(value, f"{field}.value", faults, is_required=True)
     elif value and "p=" not in value:
         faults.append((f"{field}.value", "invalid", "A key record holds p=…; or leave it empty."))
-    return Key(selector, kind, value)
+    return Key(selector, kind, value, provider)
 
 
 def _unquoted(text: str) -> str:

@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from verification.dns import Answer, Status
+from verification.domains.alignment import SMTP, Envelope, alignment_at
 from verification.domains.conventions import CONVENTIONS, Key, conventional_keys
 from verification.domains.dkim import check_key
-from verification.domains.dmarc import check_dmarc, is_aligned
+from verification.domains.dmarc import check_dmarc, find_policy, is_aligned
 from verification.domains.hosts import check_mail_exchange, check_return_path
 from verification.domains.results import State, worst
 from verification.domains.spf import Wanted, check_spf
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Mapping, Sequence
 
     from verification.domains.results import Check, LookUp
 
-_GOOD = frozenset({State.PASS, State.WARN})
+#: The note of a check to come.
+NOT_CHECKED = "Not checked yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class Report:
     aligned: frozenset[str]
     #: Kinds about which that could not be found out.
     undecided: frozenset[str]
+    #: Kinds whose mail passes from domains below, too.
+    aligned_below: frozenset[str] = frozenset()
+    #: Kinds about which that could not be found out.
+    undecided_below: frozenset[str] = frozenset()
 
     @property
     def state(self) -> State:
@@ -57,7 +63,7 @@ def examine(plan: Plan, look_up: LookUp) -> Report:
     wanted = wanted_in_spf(plan)
     own_envelope = not plan.return_path_domain or plan.return_path_domain == plan.domain
     needs_spf = any(entry.is_required for entry in wanted) or (
-        own_envelope and (not plan.providers or "smtp" in plan.providers)
+        own_envelope and (not plan.providers or SMTP in plan.providers)
     )
     checks = [check_spf(plan.domain, wanted, look_up, is_needed=needs_spf)]
     checks += _key_checks(plan, look_up)
@@ -67,21 +73,15 @@ def examine(plan: Plan, look_up: LookUp) -> Report:
         checks += check_return_path(
             plan.return_path_domain, plan.return_path_target, wanted, look_up
         )
-    aligned, undecided = _alignment(plan, checks)
-    return Report(tuple(checks), aligned, undecided)
+    return _with_alignment(plan, checks, look_up)
 
 
 def planned(plan: Plan) -> tuple[Check, ...]:
     """Return the checks to come, with what there is to publish on an empty field; asks nobody."""
     report = examine(plan, lambda _name, _kind: Answer(Status.ABSENT))
     return tuple(
-        replace(check, state=State.UNKNOWN, notes=("Not checked yet.",)) for check in report.checks
+        replace(check, state=State.UNKNOWN, notes=(NOT_CHECKED,)) for check in report.checks
     )
-
-
-def is_from_aligned(from_domain: str, aligned: Collection[str]) -> bool:
-    """Tell whether a From is covered by one of the domains: it is the domain, or lies below it."""
-    return any(from_domain == name or from_domain.endswith(f".{name}") for name in aligned)
 
 
 def wanted_in_spf(plan: Plan) -> list[Wanted]:
@@ -97,39 +97,89 @@ def wanted_in_spf(plan: Plan) -> list[Wanted]:
 
 
 def _key_checks(plan: Plan, look_up: LookUp) -> list[Check]:
-    own = {key.selector for key in plan.keys}
-    found = [check_key(plan.domain, key, look_up) for key in plan.keys]
-    for kind in plan.providers:
-        found += [
-            check_key(plan.domain, key, look_up, provider=kind)
-            for key in conventional_keys(kind, plan.domain)
-            if key.selector not in own
-        ]
-    return found
+    """Check the keys entered, then those that providers want by convention.
 
-
-def _alignment(plan: Plan, checks: Sequence[Check]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the providers that are aligned, and those of which that is not known.
-
-    DKIM aligns a provider by its own keys, or by pasted ones where convention knows none. SPF
-    aligns what comes back to an aligned return path.
+    A key entered under a conventional selector is that provider's.
     """
-    bounces = [check.state for check in checks if check.kind.startswith("return_path")]
-    by_spf = (
-        is_aligned(plan.return_path_domain, plan.domain)
-        if bounces and all(state in _GOOD for state in bounces)
-        else False
-    )
-    spf = next(check.state for check in checks if check.kind == "spf")
-    aligned, undecided = set(), set()
+    usual = {
+        key.selector: key for kind in plan.providers for key in conventional_keys(kind, plan.domain)
+    }
+    entered = {
+        key.selector: replace(key, provider=usual[key.selector].provider)
+        if not key.provider and key.selector in usual
+        else key
+        for key in plan.keys
+    }
+    found = [
+        check_key(plan.domain, key, look_up, provider=key.provider)
+        for key in {
+            **entered,
+            **{name: usual[name] for name in usual if name not in entered},
+        }.values()
+    ]
+    sharing = _without_keys(plan, found)
+    if len(sharing) <= 1:
+        return found
+    return [check if check.provider else _with_doubt(check) for check in found]
+
+
+def _without_keys(plan: Plan, key_checks: Sequence[Check]) -> list[str]:
+    """Return the providers of which no key is known to be theirs."""
+    named = {check.provider for check in key_checks}
+    return [kind for kind in plan.providers if kind not in named]
+
+
+def _with_doubt(check: Check) -> Check:
+    note = "Several providers may sign with it: say whose it is, or it aligns none."
+    if check.state is State.PASS:
+        return replace(check, state=State.WARN, notes=(note,))
+    return replace(check, notes=(*check.notes, note))
+
+
+def _with_alignment(plan: Plan, checks: Sequence[Check], look_up: LookUp) -> Report:
+    """Return the report, with what becomes of each provider's mail."""
+    policy = find_policy(plan.domain, look_up)
+    keys = [check for check in checks if check.kind == "dkim"]
+    sharing = _without_keys(plan, keys)
+    found = {}
     for kind in plan.providers:
-        convention = CONVENTIONS.get(kind)
-        states = [
-            check.state for check in checks if check.kind == "dkim" and check.provider == kind
-        ] or [check.state for check in checks if check.kind == "dkim" and not check.provider]
-        own_envelope = not bounces and convention is not None and convention.needs_spf
-        if (own_envelope and spf in _GOOD) or by_spf or (states and set(states) <= _GOOD):
-            aligned.add(kind)
-        elif State.UNKNOWN in {*states, *bounces, *([spf] if own_envelope else [])}:
-            undecided.add(kind)
-    return frozenset(aligned), frozenset(undecided)
+        # Whose a key is must be sure: another's signs nothing here.
+        owner = "" if sharing == [kind] else kind
+        found[kind] = alignment_at(
+            kind,
+            keys=[check.state for check in keys if check.provider == owner],
+            envelope=_envelope_of(kind, plan, look_up),
+            policy=policy,
+        )
+    here = {kind: each.here for kind, each in found.items()}
+    below = {kind: each.below for kind, each in found.items()}
+    return Report(
+        tuple(checks),
+        aligned=_in_state(State.PASS, here),
+        undecided=_in_state(State.UNKNOWN, here),
+        aligned_below=_in_state(State.PASS, below),
+        undecided_below=_in_state(State.UNKNOWN, below),
+    )
+
+
+def _in_state(state: State, found: Mapping[str, State]) -> frozenset[str]:
+    return frozenset(kind for kind, each in found.items() if each is state)
+
+
+def _envelope_of(kind: str, plan: Plan, look_up: LookUp) -> Envelope | None:
+    """Return what stands behind the envelope of a provider's mail; None for a domain of its own.
+
+    What other providers lack in the SPF record is nothing to this one.
+    """
+    convention = CONVENTIONS[kind]
+    own = () if convention.spf else plan.spf_includes
+    wanted = wanted_in_spf(replace(plan, providers=(kind,), spf_includes=own))
+    wanted = [replace(entry, is_required=True) for entry in wanted]
+    path = plan.return_path_domain or plan.domain
+    if path != plan.domain:
+        checks = check_return_path(path, plan.return_path_target, wanted, look_up)
+        states = [check.state for check in checks]
+        return Envelope(states, is_other=True, is_ours=is_aligned(path, plan.domain))
+    if not convention.needs_spf:
+        return None
+    return Envelope([check_spf(path, wanted, look_up, is_needed=True).state])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Of a record that somebody else published: more is nobody's to read.
 MAX_FOUND = 10
 MAX_FOUND_CHARS = 1_000
+#: Of anything else that is kept; a key to publish fits in.
+_MAX_CHARS = 4_000
 
 
 class State(StrEnum):
@@ -89,8 +91,7 @@ class Findings:
 
 def shortened(records: Iterable[str]) -> tuple[str, ...]:
     """Return what can be shown and kept of what strangers publish."""
-    texts = [record.replace("\x00", "")[:MAX_FOUND_CHARS] for record in records]
-    return tuple(texts[:MAX_FOUND])
+    return tuple(record[:MAX_FOUND_CHARS] for record in records)[:MAX_FOUND]
 
 
 def tags_of(record: str) -> dict[str, str]:
@@ -109,14 +110,18 @@ def tags_of(record: str) -> dict[str, str]:
 def as_json(check: Check) -> dict[str, Any]:
     """Return a check as it is stored and shown by the API."""
     record = check.record
+    written = {"name": record.name, "type": record.type, "value": record.value} if record else None
     return {
         "kind": check.kind,
         "title": check.title,
         "state": check.state.value,
         "provider": check.provider,
-        "notes": list(check.notes),
-        "record": {"name": record.name, "type": record.type, "value": record.value}
-        if record
-        else None,
-        "found": list(check.found),
+        "notes": [_storable(note) for note in check.notes],
+        "record": {name: _storable(text) for name, text in written.items()} if written else None,
+        "found": [_storable(text) for text in check.found],
     }
+
+
+def _storable(text: str) -> str:
+    """Return a text, in which strangers may have a say, as the database takes it."""
+    return text.replace("\x00", "")[:_MAX_CHARS]

@@ -129,6 +129,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('pass', 'Pass'), ('warn', 'Warning'), ('fail', 'Fail'), ('unknown', 'Unknown')], default='unknown', max_length=7)),
                 ('checks', models.JSONField(default=list)),
                 ('aligned_providers', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), default=list, size=None)),
+                ('aligned_below', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), default=list, size=None)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('checked_at', models.DateTimeField(blank=True, null=True)),
                 ('next_check_at', models.DateTimeField(db_index=True)),

@@ -63,8 +63,8 @@ class SenderDomain(models.Model):
     spf_includes = ArrayField(
         models.CharField(max_length=MAX_DOMAIN_CHARS), default=list, blank=True
     )
-    #: A list of {"selector", "type": "TXT|CNAME", "value"}: keys of our own, and what providers
-    #: hand out per account; an empty value accepts any valid key.
+    #: A list of {"selector", "type": "TXT|CNAME", "value", "provider"}: keys of our own, and what
+    #: providers hand out per account; an empty value accepts any valid key.
     dkim = models.JSONField(default=list, blank=True)
     #: Where bounces go, if not to the domain itself; below it, mostly.
     return_path_domain = models.CharField(max_length=MAX_DOMAIN_CHARS, blank=True)
@@ -75,6 +75,8 @@ class SenderDomain(models.Model):
     checks = models.JSONField(default=list)
     #: Kinds of providers whose mail was aligned (DMARC) when the DNS last told.
     aligned_providers = ArrayField(models.CharField(max_length=20), default=list)
+    #: Those of them whose mail from domains below this one was aligned, too.
+    aligned_below = ArrayField(models.CharField(max_length=20), default=list)
     created_at = models.DateTimeField(auto_now_add=True)
     checked_at = models.DateTimeField(null=True, blank=True)
     #: Also moved ahead by who takes the check, so that nobody else does.

@@ -44,6 +44,10 @@ class VerificationQuerySet(models.QuerySet["Verification"]):
         """Keep those still called pending whose time is over."""
         return self.filter(state=VerificationState.PENDING, expires_at__lte=now)
 
+    def confirmed_since(self, moment: datetime) -> VerificationQuerySet:
+        """Keep those confirmed at that moment or later."""
+        return self.filter(state=VerificationState.CONFIRMED, ended_at__gte=moment)
+
     def in_state(self, state: str, now: datetime) -> VerificationQuerySet:
         """Keep those that are in a state at `now`, whether or not the row has heard of it."""
         if state == VerificationState.PENDING:

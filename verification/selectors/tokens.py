@@ -23,6 +23,15 @@ def find_live(token: str, *, now: datetime) -> Verification | None:
     return Verification.objects.select_related("owner").live(now).filter(token_hash=digest).first()
 
 
+def find_confirmed(token: str, *, since: datetime) -> Verification | None:
+    """Return the verification that this link has confirmed since then."""
+    digest = digest_of(token)
+    if digest is None:
+        return None
+    rows = Verification.objects.select_related("owner").confirmed_since(since)
+    return rows.filter(token_hash=digest).first()
+
+
 def verifications_of(
     user_id: UUID, *, email: str = "", state: str = "", now: datetime
 ) -> VerificationQuerySet:

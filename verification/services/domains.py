@@ -7,6 +7,7 @@ only costs that wait.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from verification.domains.results import State, as_json
 from verification.errors import TooManyRequestsError
 from verification.models import SenderDomain
 from verification.selectors.domains import plan_of
+from verification.signals import alignment_changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,8 +94,11 @@ def change_domain(*, domain_id: UUID, values: Mapping[str, Any]) -> SenderDomain
             )
         plan = _plan({**{name: getattr(row, name) for name in FIELDS}, **values})
         row.next_check_at = database_now()
+        before = _aligned_at(row)
         _put(row, plan)
         row.save()
+        if _aligned_at(row) != before:
+            alignment_changed.send(SenderDomain, owner_id=row.owner_id)
     return row
 
 
@@ -106,6 +111,8 @@ def remove_domain(*, domain_id: UUID) -> None:
         subject = _subject(row)
         row.delete()
         tell_mended(subject=subject)
+        if row.aligned_providers:
+            alignment_changed.send(SenderDomain, owner_id=row.owner_id)
 
 
 def check_now(*, domain_id: UUID) -> SenderDomain:
@@ -162,9 +169,12 @@ def _check(row: SenderDomain, claimed: datetime) -> None:
         if fresh is None:
             return
         now = database_now()
+        before = _aligned_at(fresh)
         _record(fresh, report, now)
         fresh.save()
         _tell(fresh, now)
+        if _aligned_at(fresh) != before:
+            alignment_changed.send(SenderDomain, owner_id=fresh.owner_id)
 
 
 def _record(row: SenderDomain, report: Report, now: datetime) -> None:
@@ -173,6 +183,8 @@ def _record(row: SenderDomain, report: Report, now: datetime) -> None:
     row.checked_at = now
     kept = set(row.aligned_providers) & report.undecided
     row.aligned_providers = sorted(report.aligned | kept)
+    kept_below = set(row.aligned_below) & report.undecided_below
+    row.aligned_below = sorted(report.aligned_below | kept_below)
     if report.state is State.FAIL:
         row.failing_since = row.failing_since or now
     elif report.state is not State.UNKNOWN:
@@ -195,6 +207,10 @@ def _tell(row: SenderDomain, now: datetime) -> None:
         )
     elif row.failing_since is None and row.state != State.UNKNOWN:
         tell_mended(subject=_subject(row))
+
+
+def _aligned_at(row: SenderDomain) -> tuple[list[str], list[str]]:
+    return row.aligned_providers, row.aligned_below
 
 
 def _subject(row: SenderDomain) -> str:
@@ -220,11 +236,10 @@ def _put(row: SenderDomain, plan: Plan) -> None:
     row.domain = plan.domain
     row.providers = list(plan.providers)
     row.spf_includes = list(plan.spf_includes)
-    row.dkim = [
-        {"selector": key.selector, "type": key.type, "value": key.value} for key in plan.keys
-    ]
+    row.dkim = [asdict(key) for key in plan.keys]
     row.return_path_domain = plan.return_path_domain
     row.return_path_target = plan.return_path_target
     row.aligned_providers = [kind for kind in row.aligned_providers if kind in plan.providers]
+    row.aligned_below = [kind for kind in row.aligned_below if kind in plan.providers]
     row.checks = [as_json(check) for check in planned(plan)]
     row.state = State.UNKNOWN.value

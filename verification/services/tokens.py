@@ -209,13 +209,19 @@ def _send(verification: Verification, profile: VerificationProfile | None, token
 
 
 def _in_our_words(error: InvalidInputError) -> InvalidInputError:
-    """Return the queue's refusal with the request's names: only the template can be at fault."""
+    """Return the queue's refusal with the request's names: what the caller gave, or the template.
+
+    Of the template's context only `metadata` is the caller's; what else it asks for is its fault.
+    """
     known = {"template": "template", "to": "email", "to[0]": "email"}
-    faults = [
-        (known.get(path, "template"), fault["code"], fault["message"])
-        for path, found in error.details.items()
-        for fault in found
-    ]
+    faults = []
+    for path, found in error.details.items():
+        name, words = known.get(path, "template"), ""
+        if path.startswith("context.metadata"):
+            name = path.removeprefix("context.")
+        elif path.startswith("context."):
+            words = f"{path.removeprefix('context.')}: "
+        faults += [(name, fault["code"], words + fault["message"]) for fault in found]
     return InvalidInputError.for_fields(faults) if faults else error
 
 

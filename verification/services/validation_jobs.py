@@ -25,12 +25,15 @@ from verification.models import JobStatus, ValidationChunk, ValidationJob
 from verification.services.validation import validate_many
 from verification.validation.examine import showable
 from verification.validation.packed import pack
+from verification.validation.tables import TableError, read_addresses
 from verification.validation.verdict import unchecked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
+
+    from django.core.files.base import File
 
     from verification.validation import Result
 
@@ -58,10 +61,12 @@ def create_job(
     api_key_id: UUID | None = None,
     name: str = "",
     does_probe: bool = False,
+    source: str = "emails",
 ) -> ValidationJob:
     """Make a job of the addresses, which are read once and never held together.
 
-    Raises `InvalidInputError` for `emails` if there are none or too many; then nothing is written.
+    Raises `InvalidInputError` if there are none or too many; then nothing is written. `source` is
+    the field that they come from.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -72,15 +77,27 @@ def create_job(
             does_probe=does_probe,
             created_at=now,
         )
-        job.total_count = _write_chunks(job, addresses)
+        job.total_count = _write_chunks(job, addresses, source)
         if not job.total_count:
-            raise InvalidInputError.for_field("emails", "There is no address.", code="required")
+            raise InvalidInputError.for_field(source, "There is no address.", code="required")
         job.save(update_fields=["total_count"])
         transaction.on_commit(lambda: wake_validation(-(-job.total_count // CHUNK_SIZE)))
     return job
 
 
-def _write_chunks(job: ValidationJob, addresses: Iterable[str]) -> int:
+def table_addresses(file: File[bytes], *, column: str = "") -> Iterator[str]:
+    """Yield the addresses of an uploaded table, for `create_job`.
+
+    Raises `InvalidInputError` for `file` or `column`, possibly after some addresses.
+    """
+    file.seek(0)
+    try:
+        yield from read_addresses(file, column=column)
+    except TableError as error:
+        raise InvalidInputError.for_field(error.field, error.message) from None
+
+
+def _write_chunks(job: ValidationJob, addresses: Iterable[str], source: str) -> int:
     limit = settings.VALIDATION_MAX_ADDRESSES
     given = (showable(address) for address in addresses)
     total = number = 0
@@ -88,7 +105,7 @@ def _write_chunks(job: ValidationJob, addresses: Iterable[str]) -> int:
         total += len(rows)
         if total > limit:
             raise InvalidInputError.for_field(
-                "emails", f"A job has at most {limit} addresses.", code="too_many"
+                source, f"A job has at most {limit} addresses.", code="too_many"
             )
         chunks = [
             ValidationChunk(

@@ -36,8 +36,13 @@ def choose_language(wishes: Iterable[str], accept_language: str = "") -> str:
     return DEFAULT
 
 
+def primary_language(tag: str) -> str:
+    """Return `pt` for `pt-BR` or `pt_BR`, empty for an empty tag."""
+    return tag.strip().replace("_", "-").partition("-")[0].lower()
+
+
 def _known(tag: str) -> str | None:
-    code = tag.strip().replace("_", "-").partition("-")[0].lower()
+    code = primary_language(tag)
     return code if code in LANGUAGES else None
 
 

@@ -96,7 +96,7 @@ MESSAGES = {
     ReasonCode.SPECIAL_USE: "The domain is reserved for private use, tests or examples.",
     ReasonCode.NO_MX: "The domain names no mail server; mail would go to its own address.",
     ReasonCode.CATCH_ALL: "The domain takes mail for any mailbox, whether it exists or not.",
-    ReasonCode.DNS_UNKNOWN: "The domain could not be looked up in time.",
+    ReasonCode.DNS_UNKNOWN: "The domain could not be looked up.",
     ReasonCode.NOT_CHECKED: "The address could not be checked.",
 }
 

@@ -49,8 +49,8 @@ def read_addresses(file: IO[bytes] | Iterable[bytes], *, column: str = "") -> It
     """Yield the addresses of a CSV or plain list, line by line; empty cells are left out.
 
     The text is UTF-8, or UTF-16 with a byte order mark. With a header line, `column` or a usual
-    name says which column counts; without one it is the first. Raises `TableError`, possibly after
-    some addresses.
+    name says which column counts; without one it is the first with an @-sign. Raises `TableError`,
+    possibly after some addresses.
     """
     lines = _lines(file)
     first = next((line for line in lines if line.strip()), None)
@@ -60,9 +60,9 @@ def read_addresses(file: IO[bytes] | Iterable[bytes], *, column: str = "") -> It
     reader = csv.reader(_chain(first, lines), delimiter=delimiter)
     try:
         head = next(reader)
-        index = _column(head, column)
+        index = _named(head, column)
         if index is None:
-            index = 0
+            index = _first_with_address(head)
             yield from _cell(head, index)
         for row in reader:
             yield from _cell(row, index)
@@ -109,8 +109,8 @@ def _word(flag: bool | None) -> str:  # noqa: FBT001 - a value, not a switch
     return "" if flag is None else "yes" if flag else "no"
 
 
-def _column(head: list[str], wanted: str) -> int | None:
-    """Return which column holds the addresses, None if the first line is no header."""
+def _named(head: list[str], wanted: str) -> int | None:
+    """Return which column is called so that it holds the addresses, None without a header."""
     names = [name.strip().lower() for name in head]
     if wanted:
         if wanted.strip().lower() not in names:
@@ -119,6 +119,16 @@ def _column(head: list[str], wanted: str) -> int | None:
     if any("@" in name for name in names):
         return None
     return next((names.index(name) for name in COLUMN_NAMES if name in names), None)
+
+
+def _first_with_address(row: list[str]) -> int:
+    """Return the column that holds the addresses, to judge by a line without names for them."""
+    found = next((index for index, cell in enumerate(row) if "@" in cell), None)
+    if found is None and len(row) > 1:
+        raise TableError(
+            "column", "The first line names no column of addresses: say which one it is."
+        )
+    return found or 0
 
 
 def _cell(row: list[str], index: int) -> Iterator[str]:

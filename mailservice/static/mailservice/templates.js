@@ -1,28 +1,14 @@
-/* The template editor: source with highlighting, a preview that follows, saving without leaving. */
+/* The source editor of a template: highlighting, completion, marks where something is wrong. */
 (() => {
   "use strict";
 
-  const DEBOUNCE_MS = 350;
-  const MAIL_WIDTH = 640;
   const MAX_COMPLETIONS = 500;
   const PARTS = ["html", "text", "sample"];
   const LEVELS = { error: "error", warning: "warning", info: "info" };
 
-  /* Room for a mail of 600 pixels, made by showing it smaller. */
-  const sizes = new ResizeObserver((entries) => {
-    for (const { target } of entries)
-      target.style.setProperty("--fit", String(Math.min(1, target.clientWidth / MAIL_WIDTH)));
-  });
-  document.querySelectorAll(".te-stage, .te-thumb").forEach((one) => sizes.observe(one));
-
   const form = document.getElementById("te");
   if (!form || !window.ace) return;
-  const byId = (id) => document.getElementById(id);
-  const canSave = form.hasAttribute("data-can-save");
   const editors = {};
-  let isDirty = false;
-  let previewing = null;
-  let timer = 0;
 
   /* --- source --- */
 
@@ -157,128 +143,14 @@
       line.classList.toggle("has-fault", faulty.has(line.dataset.field));
   }
 
-  /* --- preview --- */
-
-  function touched() {
-    isDirty = true;
-    tell("Not saved", "");
-    soon();
-  }
-
-  function soon() {
-    clearTimeout(timer);
-    timer = setTimeout(preview, DEBOUNCE_MS);
-  }
-
-  async function preview() {
-    previewing?.abort();
-    const own = (previewing = new AbortController());
-    byId("te-busy").hidden = false;
-    try {
-      const reply = await fetch(form.dataset.preview, {
-        method: "POST",
-        body: new FormData(form),
-        credentials: "same-origin",
-        signal: own.signal,
-      });
-      if (!reply.ok || reply.redirected) throw new Error(String(reply.status));
-      const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-      if (own === previewing) show(page.getElementById("look"));
-    } catch (error) {
-      if (error.name !== "AbortError") tell("No preview: the server does not answer.", "is-bad");
-    } finally {
-      if (own === previewing) byId("te-busy").hidden = true;
-    }
-  }
-
-  function show(fresh) {
-    if (!fresh) return;
-    if (!fresh.querySelector("[data-problem]") || !document.querySelector("#look .te-frame"))
-      byId("look-letter").replaceWith(fresh.querySelector("#look-letter"));
-    byId("look-remarks").replaceWith(fresh.querySelector("#look-remarks"));
-    showStage(fresh.querySelector("#look-stage"));
-    mark();
-  }
-
-  /* The old picture stays until the new one is there; of a source that cannot be read, the last. */
-  function showStage(fresh) {
-    const stage = byId("look-stage");
-    stage.querySelector(".te-plain-text").replaceWith(fresh.querySelector(".te-plain-text"));
-    const frames = fresh.querySelectorAll(".te-frame");
-    const isBroken = document.querySelector("#look [data-problem]") !== null;
-    stage.classList.toggle("is-stale", isBroken && stage.querySelector(".te-frame") !== null);
-    if (frames.length === 0) {
-      if (isBroken && stage.querySelector(".te-frame")) return;
-      stage.querySelectorAll(".te-frame, .te-none").forEach((one) => one.remove());
-      stage.append(...fresh.querySelectorAll(".te-none"));
-      return;
-    }
-    stage.querySelectorAll(".te-none").forEach((one) => one.remove());
-    for (const frame of frames) replaceFrame(stage, document.importNode(frame, true));
-  }
-
-  function replaceFrame(stage, frame) {
-    const kind = frame.classList.contains("is-dark") ? "is-dark" : "is-light";
-    const old = [...stage.querySelectorAll(`.te-frame.${kind}`)];
-    const shown = old.filter((one) => !one.classList.contains("is-coming"));
-    old.filter((one) => one.classList.contains("is-coming")).forEach((one) => one.remove());
-    if (shown.length > 0 && getComputedStyle(shown[0]).display !== "none") {
-      frame.classList.add("is-coming");
-      frame.addEventListener("load", () => {
-        frame.classList.remove("is-coming");
-        shown.forEach((one) => one.remove());
-      }, { once: true });
-    } else {
-      shown.forEach((one) => one.remove());
-    }
-    stage.append(frame);
-  }
-
-  /* --- saving --- */
-
-  function tell(text, tone) {
-    const state = byId("te-state");
-    state.textContent = text;
-    state.className = `te-state ms-muted ${tone}`;
-  }
-
-  function showFaults(faults) {
-    const rest = [];
-    for (const slot of form.querySelectorAll(".te-fault")) slot.textContent = "";
-    for (const { field, message } of faults) {
-      const slot = field && form.querySelector(`[data-field="${CSS.escape(field)}"] .te-fault`);
-      if (slot) slot.textContent = message;
-      else rest.push(message);
-    }
-    const box = byId("te-faults");
-    box.hidden = rest.length === 0;
-    box.textContent = rest.join(" ");
-    const first = faults.find((one) => PARTS.includes(one.field));
-    if (first) showPart(first.field);
-  }
-
-  async function save() {
-    if (!canSave) return;
-    tell("Saving …", "");
-    isDirty = false;
-    try {
-      const reply = await fetch(form.action, {
-        method: "POST",
-        body: new FormData(form),
-        credentials: "same-origin",
-        headers: { "X-Requested-With": "fetch" },
-      });
-      if (reply.redirected || (!reply.ok && reply.status !== 422)) throw new Error(reply.status);
-      const told = await reply.json();
-      form.elements.unchanged_since.value = told.unchanged_since;
-      showFaults(told.faults ?? []);
-      if (told.faults) throw new Error("faults");
-      tell(isDirty ? "Not saved" : "Draft saved", isDirty ? "" : "is-good");
-    } catch (error) {
-      isDirty = true;
-      tell(error.message === "faults" ? "Not saved: see the red lines" : "Not saved: the server does not answer.", "is-bad");
-    }
-  }
+  const desk = templateDesk(form, {
+    shown: mark,
+    refused(faults) {
+      const first = faults.find((one) => PARTS.includes(one.field));
+      if (first) showPart(first.field);
+    },
+  });
+  const { soon, touched } = desk;
 
   /* --- start --- */
 
@@ -305,28 +177,11 @@
   form.elements.format.addEventListener("change", () => {
     form.querySelector("[data-format-name]").textContent = form.elements.format.selectedOptions[0].text;
   });
-  form.addEventListener("submit", (event) => {
-    if (event.submitter?.hasAttribute("data-save") || !event.submitter) {
-      event.preventDefault();
-      save();
-    } else {
-      isDirty = false;
-    }
-  });
-  document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") {
-      event.preventDefault();
-      save();
-    }
-  });
   document.addEventListener("click", (event) => {
     const button = event.target.closest(".te-goto");
     if (!button) return;
     const { field, line, column } = button.closest("li").dataset;
     goTo(field, Number(line), Number(column));
-  });
-  addEventListener("beforeunload", (event) => {
-    if (isDirty && canSave) event.preventDefault();
   });
   new MutationObserver(() => Object.values(editors).forEach((one) => one.setTheme(theme()))).observe(
     document.documentElement, { attributes: true, attributeFilter: ["class"] },

@@ -12,6 +12,7 @@ from mailservice.core.errors import DomainError
 from templates_app.exchange import exported, files_of, write_folder, write_zip
 from templates_app.lookup import standings
 from templates_app.management.people import owner, told
+from templates_app.management.progress import Progress
 from templates_app.models import Template
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Command(BaseCommand):
         if absent := sorted(set(options["names"]) - {one.slug for one in chosen}):
             raise CommandError(f"There is no template {', '.join(absent)}.", returncode=REFUSED)
         try:
-            files = _files(chosen, prefers_draft=options["draft"])
+            with Progress(self.stderr, "Exporting") as progress:
+                files = _files(chosen, progress, prefers_draft=options["draft"])
             removed = [] if options["dry_run"] else _write(options["path"], files)
         except DomainError as error:
             raise CommandError("\n".join(told(error)), returncode=REFUSED) from error
@@ -78,10 +80,11 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(chosen)} templates {verb}.")
 
 
-def _files(templates: Sequence[Template], *, prefers_draft: bool) -> Files:
+def _files(templates: Sequence[Template], progress: Progress, *, prefers_draft: bool) -> Files:
     stand = standings([one.pk for one in templates])
     chosen = []
-    for one in templates:
+    for place, one in enumerate(templates):
+        progress(place, len(templates))
         now = stand.get(one.pk)
         number = None
         if now is not None:

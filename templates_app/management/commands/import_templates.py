@@ -21,6 +21,7 @@ from templates_app.exchange import (
 from templates_app.exchange.archive import MAX_ARCHIVE_BYTES
 from templates_app.lookup import locale_name
 from templates_app.management.people import owner, told
+from templates_app.management.progress import Progress
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -56,15 +57,17 @@ class Command(BaseCommand):
         owner_id = None if options["shared"] else owner(options["owner"]).pk
         try:
             templates = _read(options["path"])
-            done = import_templates(
-                templates,
-                ImportOptions(
-                    owner_id=owner_id,
-                    publish=options["publish"],
-                    note=options["note"],
-                    dry_run=options["dry_run"],
-                ),
-            )
+            with Progress(self.stderr, "Importing") as progress:
+                done = import_templates(
+                    templates,
+                    ImportOptions(
+                        owner_id=owner_id,
+                        publish=options["publish"],
+                        note=options["note"],
+                        dry_run=options["dry_run"],
+                        progress=progress,
+                    ),
+                )
         except OSError as error:
             raise CommandError(f"{options['path']}: {error}", returncode=UNREADABLE) from error
         except DomainError as error:

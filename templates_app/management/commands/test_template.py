@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from mailservice.core.addresses import AddressError, parse_address
 from mailservice.core.errors import DomainError, InvalidInputError, NotFoundError
@@ -31,7 +32,7 @@ FAULTY, REMARKS, NOT_FOUND = 1, 3, 4
 
 
 class Command(BaseCommand):
-    """`manage.py test_template NAME [--owner EMAIL] [--context FILE] [--to EMAIL] [--strict]`."""
+    """`manage.py test_template NAME [--owner EMAIL] [--context FILE] [--to EMAIL] [--dry-run]`."""
 
     help = (
         "Render a template by the engine that sends. Exit codes: 0 fine, 1 it cannot be rendered "
@@ -48,6 +49,7 @@ class Command(BaseCommand):
         parser.add_argument("--context", type=Path, help="a JSON file instead of the sample data")
         parser.add_argument("--marketing", action="store_true", help="it needs an unsubscribe link")
         parser.add_argument("--to", metavar="EMAIL", help="send what is rendered there")
+        parser.add_argument("--dry-run", action="store_true", help="check all, send nothing")
         parser.add_argument("--strict", action="store_true", help="warnings are errors")
         parser.add_argument("--show", action="store_true", help="print the texts")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -73,8 +75,11 @@ class Command(BaseCommand):
             )
             self._test(template, version, reader, seen)
         if options["to"] and not seen.faults:
-            for version, preview in seen.previews:
-                _send(template, version, preview, to=options["to"], owner_id=user_id)
+            seen.mails = [
+                _mail(template, *one, to=options["to"], owner_id=user_id) for one in seen.previews
+            ]
+            if not options["dry_run"]:
+                _send(seen.mails)
         self._report(template, seen, options)
 
     def _test(
@@ -88,10 +93,15 @@ class Command(BaseCommand):
 
     def _report(self, template: Template, seen: _Seen, options: Mapping[str, Any]) -> None:
         if options["json"]:
-            self.stdout.write(json.dumps(seen.as_json(template, shows=options["show"])))
+            report = seen.as_json(template, shows=options["show"])
+            report |= {"dry_run": options["dry_run"], "mails": seen.recipients()}
+            self.stdout.write(json.dumps(report))
         else:
             for line in seen.lines(template, shows=options["show"]):
                 self.stdout.write(line)
+            verb = "would be queued" if options["dry_run"] else "queued"
+            for to in seen.recipients():
+                self.stdout.write(f"A mail to {to} {verb}.")
         if seen.faults:
             raise CommandError("\n".join(seen.faults), returncode=FAULTY)
         bad = {"error", "warning"} if options["strict"] else {"error"}
@@ -106,6 +116,11 @@ class _Seen:
     def __init__(self) -> None:
         self.previews: list[tuple[TemplateVersion, Preview]] = []
         self.faults: list[str] = []
+        self.mails: list[ServiceMail] = []
+
+    def recipients(self) -> list[str]:
+        """Return to whom the mails go."""
+        return [to for mail in self.mails for to in mail.to]
 
     def findings(self) -> Iterable[Finding]:
         """Yield the remarks on all texts."""
@@ -162,15 +177,15 @@ def _context(path: Path | None) -> dict[str, Any] | None:
     return context
 
 
-def _send(
+def _mail(
     template: Template,
     version: TemplateVersion,
     preview: Preview,
     *,
     to: str,
     owner_id: UUID | None,
-) -> None:
-    """Queue what was rendered. Raises `CommandError`."""
+) -> ServiceMail:
+    """Return what was rendered as a mail. Raises `CommandError`."""
     if template.kind != Kind.MAIL:
         raise CommandError("Layouts and partials are not sent: test a mail that uses it.")
     if UNSAFE_IN_HEADER.search(preview.subject):
@@ -183,10 +198,18 @@ def _send(
             to=[parse_address(to).email],
             terms=Terms(owner_id=owner_id, metadata=metadata),
         )
-        if preview.html:
-            mail.attach_alternative(preview.html, "text/html")
-        mail.send(fail_silently=False)
     except AddressError as error:
         raise CommandError(f"--to: {error.message}") from error
+    if preview.html:
+        mail.attach_alternative(preview.html, "text/html")
+    return mail
+
+
+def _send(mails: Iterable[ServiceMail]) -> None:
+    """Queue all mails or none. Raises `CommandError`."""
+    try:
+        with transaction.atomic():
+            for mail in mails:
+                mail.send(fail_silently=False)
     except DomainError as error:
         raise CommandError("\n".join(told(error))) from error

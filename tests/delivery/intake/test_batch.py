@@ -213,3 +213,36 @@ def test_any_json_object_is_a_batch_or_invalid_input(data):
 def test_any_recipients_get_one_result_each_in_order(recipients):
     batch = parse({**CONTENT, "recipients": recipients})
     assert [item.index for item in batch.items] == list(range(len(recipients)))
+
+
+def templates(count, construct):
+    return {
+        "messages": [
+            {"to": "a@b.example", "subject": "x", "text": f"{number} {construct}", "context": {}}
+            for number in range(count)
+        ]
+    }
+
+
+def test_a_batch_holds_so_much_liquid_that_is_not_the_same():
+    at_most = templates(1000, "{{ name }}" * 30)
+    assert len(parse(at_most).items) == 1000
+    more = templates(1000, "{{ name }}" * 30 + "{{ x }}")
+    assert faults(more) == {"messages": ["too_many"]}
+
+
+def test_comments_count_and_the_same_template_counts_once():
+    large = "{% comment %}" + "{{ x }}" * 15_000 + "{% endcomment %}"
+    assert faults(templates(3, large)) == {"messages": ["too_many"]}
+    assert len(parse(templates(2, large)).items) == 2
+    one = templates(1, large)["messages"][0]
+    assert len(parse({"messages": [one] * 50}).items) == 50
+
+
+def test_what_is_sent_as_it_is_does_not_count():
+    plain = templates(1000, "{{ name }}" * 31)
+    for message in plain["messages"]:
+        del message["context"]
+    assert len(parse(plain).items) == 1000
+    broken = templates(1000, "{{ " + "x" * 400)
+    assert len(parse(broken).items) == 1000

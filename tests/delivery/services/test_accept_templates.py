@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from delivery.intake import Limits, MessageInput, parse_message
 from delivery.models import Content, Message
 from delivery.queue.contents import ContentCache
 from delivery.recipients import mail_fields
+from delivery.services import texts
 from delivery.services.accept import Sender, queue_message, queue_messages
 from mailservice.core.errors import InvalidInputError
 from templates_app.models import Template
@@ -102,3 +104,25 @@ def test_inline_templates_read_in_the_locale_asked_for(user: User) -> None:
     content = Content.objects.get()
     compiled = ContentCache().load([content.pk])[content.pk]
     assert compiled.templates[0].render({"total": 1.5}, locale=content.locale) == "1,5"  # type: ignore[union-attr]  # no error
+
+
+SLOW = "{% for i in (1..9000) %}{{ i | plus: 1 | plus: 1 }}{% endfor %}{{ list[0].name }}"
+
+
+def test_a_batch_stops_checking_templates_after_its_time_and_keeps_the_rest_apart(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "MAX_CPU_SECONDS", 0.1)
+    slow = {"template": None, "subject": "x", "text": SLOW, "context": {"list": [{"name": "a"}]}}
+    plain = {"template": None, "subject": "x", "text": "x", "context": None}
+    many = [parsed(**slow) for _ in range(50)]
+    start = thread_time()
+    results = queue_messages(messages=[*many, parsed(**plain)], sender=Sender(user.pk))
+    assert thread_time() - start < 5
+    refused = [one for one in results if isinstance(one, InvalidInputError)]
+    assert 1 <= len(refused) < 50
+    assert results[50 - len(refused) : 50] == refused
+    assert {(*one.details, one.details["text"][0]["code"]) for one in refused} == {
+        ("text", "template_limit")
+    }
+    assert Message.objects.count() == 51 - len(refused)
