@@ -24,6 +24,11 @@ class Scope(models.TextChoices):
     VALIDATIONS_WRITE = "validations:write", "Validate addresses; start and stop jobs"
     #: Talks to strangers' servers in our name, so it is given with care.
     VALIDATIONS_PROBE = "validations:probe", "Have mail servers asked about mailboxes"
+    SUPPRESSIONS_READ = "suppressions:read", "Read who gets no mail"
+    #: They hold for everybody's mail.
+    SUPPRESSIONS_WRITE = "suppressions:write", "Add and remove suppressions"
+    WEBHOOKS_READ = "webhooks:read", "Read webhook endpoints and their deliveries"
+    WEBHOOKS_WRITE = "webhooks:write", "Create, change and replay webhook endpoints"
 
 
 #: Scopes of a key for which nobody asked for special ones: everything about one's own things.
@@ -40,4 +45,7 @@ DEFAULT_SCOPES = [
     Scope.DOMAINS_WRITE.value,
     Scope.VALIDATIONS_READ.value,
     Scope.VALIDATIONS_WRITE.value,
+    Scope.SUPPRESSIONS_READ.value,
+    Scope.WEBHOOKS_READ.value,
+    Scope.WEBHOOKS_WRITE.value,
 ]

@@ -17,7 +17,15 @@ def ensure_email_types(using: str, **_signal: Any) -> None:
             "priority": 2,
             "unknown_policy": UnknownPolicy.RESEND,
         },
-        "marketing": {"lane": Lane.BULK, "priority": 4, "unknown_policy": UnknownPolicy.PARK},
+        "marketing": {
+            "lane": Lane.BULK,
+            "priority": 4,
+            "unknown_policy": UnknownPolicy.PARK,
+            "is_marketing": True,
+            "title": "News and offers",
+            "track_opens": True,
+            "track_clicks": True,
+        },
     }.items():
         EmailType.objects.using(using).get_or_create(name=name, defaults=values)
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from delivery.models import Attachment, Attempt, Content, Event, Message, Upload
 from delivery.references import first_id_at
 from delivery.states import Status
+from delivery.unsubscribing import STAND_INS
 from mailservice.core.sealed import masked
 from mailservice.core.sql import PLAN_FOR_VALUES, set_local
 from providers.models import RoutingDecision
@@ -256,9 +257,7 @@ def subject_of(row: Mapping[str, Any]) -> str:
     try:
         return (
             compile_source(line, html=False)
-            .render(
-                masked(row["context"]) or {}, now=row["created_at"], locale=row["content__locale"]
-            )
+            .render(_shown_context(row), now=row["created_at"], locale=row["content__locale"])
             .strip(" ")
         )
     except (TemplateSyntaxProblem, TemplateRenderProblem):
@@ -279,9 +278,14 @@ def bodies_of(content: Content, row: Mapping[str, Any]) -> tuple[str, str]:
         inlines_css=content.inlines_css,
     )
     try:
-        return compile_mail(mail).render_bodies(masked(row["context"]) or {}, now=row["created_at"])
+        return compile_mail(mail).render_bodies(_shown_context(row), now=row["created_at"])
     except (TemplateSyntaxProblem, TemplateRenderProblem):
         return content.html, content.text
+
+
+def _shown_context(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a context to show: sealed values masked, personal links by their stand-ins."""
+    return {**STAND_INS, **(masked(row["context"]) or {})}
 
 
 @dataclass(frozen=True, slots=True)

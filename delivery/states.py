@@ -93,8 +93,9 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
         }
     ),
     Status.SENT: frozenset({Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED}),
-    Status.DELIVERED: frozenset({Status.COMPLAINED}),
-    Status.BOUNCED: frozenset({Status.QUEUED}),
+    # Many servers take a mail first and return it later.
+    Status.DELIVERED: frozenset({Status.BOUNCED, Status.COMPLAINED}),
+    Status.BOUNCED: frozenset({Status.QUEUED, Status.COMPLAINED}),
     Status.COMPLAINED: frozenset(),
     Status.FAILED: frozenset({Status.QUEUED}),
     Status.CANCELLED: frozenset({Status.QUEUED}),
@@ -129,3 +130,34 @@ class EventKind(models.TextChoices):
     FAILED = "failed", "Failed"
     #: An unknown outcome was settled by policy.
     RESOLVED = "resolved", "Outcome settled"
+    # News from outside, one event per recipient: see `delivery.services.news`.
+    DELIVERED = "delivered", "Delivered"
+    #: The provider still tries.
+    DELAYED = "delayed", "Delayed"
+    BOUNCED = "bounced", "Bounced"
+    #: Returned for a reason that may pass, or that is not the recipient's: suppresses nobody.
+    SOFT_BOUNCED = "soft_bounced", "Bounced softly"
+    COMPLAINED = "complained", "Marked as spam"
+    OPENED = "opened", "Opened"
+    CLICKED = "clicked", "Clicked"
+    UNSUBSCRIBED = "unsubscribed", "Unsubscribed"
+    RESUBSCRIBED = "resubscribed", "Subscribed again"
+    #: A machine answered: out of office, or a challenge.
+    AUTO_REPLIED = "auto_replied", "Answered by a machine"
+
+
+#: What others tell of a message after it was sent.
+NEWS = frozenset(
+    {
+        EventKind.DELIVERED,
+        EventKind.DELAYED,
+        EventKind.BOUNCED,
+        EventKind.SOFT_BOUNCED,
+        EventKind.COMPLAINED,
+        EventKind.OPENED,
+        EventKind.CLICKED,
+        EventKind.UNSUBSCRIBED,
+        EventKind.RESUBSCRIBED,
+        EventKind.AUTO_REPLIED,
+    }
+)

@@ -34,6 +34,7 @@ CONTENT_ROWS = RecordSet(
         "template_version_id": "uuid",
         "track_opens": "boolean",
         "track_clicks": "boolean",
+        "list_key": "text",
         "created_at": "timestamptz",
     }
 )
@@ -100,6 +101,7 @@ EVENT_ROWS = RecordSet(
         "at": "timestamptz",
         "actor": "text",
         "detail": "text",
+        "data": "jsonb",
     }
 )
 
@@ -124,6 +126,7 @@ def write_events(
                 "at": at,
                 "actor": actor,
                 "detail": detail,
+                "data": None,
             }
             for message_id in message_ids
         ],

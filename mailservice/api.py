@@ -11,6 +11,7 @@ from delivery.api.attachments import Attachment, Attachments, Download
 from delivery.api.changes import DONE, ChangeEmail, ChangeEmails
 from delivery.api.emails import Email, EmailBatch, Emails, EmailsByStatus
 from delivery.api.idempotency import idempotent
+from delivery.api.suppressions import Suppressions, SuppressionView
 from delivery.api.template_tests import TemplateTest
 from providers.api.budgets import Budgets, BudgetView
 from providers.api.costs import CostForecast, Costs, CostSplit
@@ -38,6 +39,8 @@ from verification.api.verifications import (
     VerificationSettings,
     VerificationView,
 )
+from webhooks.api.deliveries import Deliveries, Replay
+from webhooks.api.endpoints import Endpoints, EndpointTest, EndpointView, Kinds, RotateSecret
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -103,5 +106,14 @@ urlpatterns: list[URLPattern] = [
     _route("sender-domains", idempotent(SenderDomains, locate="id")),
     _route("sender-domains/(?P<domain_id>[^/]+)", SenderDomainView),
     _route("sender-domains/(?P<domain_id>[^/]+)/check", CheckSenderDomain),
+    _route("suppressions", idempotent(Suppressions)),
+    _route("suppressions/(?P<suppression_id>[^/]+)", SuppressionView),
+    _route("webhooks", Endpoints),
+    _route("webhooks/kinds", Kinds),
+    _route("webhooks/(?P<endpoint_id>[^/]+)", EndpointView),
+    _route("webhooks/(?P<endpoint_id>[^/]+)/rotate-secret", RotateSecret),
+    _route("webhooks/(?P<endpoint_id>[^/]+)/test", EndpointTest),
+    _route("webhooks/(?P<endpoint_id>[^/]+)/deliveries", Deliveries),
+    _route("webhooks/(?P<endpoint_id>[^/]+)/replay", Replay),
     _route("me", Me),
 ]

@@ -30,6 +30,16 @@ app.conf.beat_schedule = {
         "schedule": 30.0,
         "options": {"queue": "maintenance", "expire_seconds": 86_400},
     },
+    "tell webhooks": {
+        "task": "webhooks.tasks.deliver",
+        "schedule": 1.0,
+        "options": {"queue": "events", "expire_seconds": 86_400},
+    },
+    "forget old webhooks": {
+        "task": "webhooks.tasks.housekeeping",
+        "schedule": 3600.0,
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
+    },
     "forget old alerts": {
         "task": "alerts.tasks.housekeeping",
         "schedule": 86_400.0,
@@ -37,6 +47,16 @@ app.conf.beat_schedule = {
     },
     "housekeeping": {
         "task": "delivery.tasks.housekeeping",
+        "schedule": 3600.0,
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
+    },
+    "provider events": {
+        "task": "inbound.tasks.process_events",
+        "schedule": 2.0,
+        "options": {"queue": "events", "expire_seconds": 86_400},
+    },
+    "forget provider events": {
+        "task": "inbound.tasks.forget_old_events",
         "schedule": 3600.0,
         "options": {"queue": "maintenance", "expire_seconds": 86_400},
     },

@@ -14,6 +14,8 @@ urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
     path("", include("verification.urls")),
+    path("", include("inbound.urls")),
+    path("", include("inbound.unsubscribe.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("mailservice.api")),
     path("api/", include("mailservice.api")),

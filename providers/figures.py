@@ -7,9 +7,10 @@ still know their percentiles.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ KEPT = timedelta(days=90)
 _BATCH = 5_000
 
 _COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults")
+_RETURNS = ("delivered", "bounced", "complained")
 _MEDIAN, _NEARLY_ALL = 0.5, 0.95
 
 
@@ -71,6 +73,10 @@ class Tally:
     unknown: int = 0
     faults: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    # Told later, of mails of that time or of earlier ones.
+    delivered: int = 0
+    bounced: int = 0
+    complained: int = 0
 
     @property
     def tried(self) -> int:
@@ -168,9 +174,48 @@ def add(provider_id: UUID, tally: Tally, now: datetime) -> None:
         cursor.execute(_ADD_ONE, {"provider": provider_id, **parameters_of(tally, now)})
 
 
+@dataclass(slots=True)
+class Returns:
+    """Counts of what was told later about mails of an account."""
+
+    delivered: int = 0
+    bounced: int = 0
+    complained: int = 0
+
+
+_ADD_RETURNS = f"""
+INSERT INTO providers_providerminute AS m
+       (provider_id, minute, accepted, deferred, rejected, unknown, faults, latency,
+        {", ".join(_RETURNS)})
+SELECT p.id, %s, 0, 0, 0, 0, 0, array_fill(0, ARRAY[{BUCKETS}]), {
+    ", ".join(f"r.{name}" for name in _RETURNS)
+}
+  FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, {
+    ", ".join(f"{name} integer" for name in _RETURNS)
+}) JOIN providers_provider p ON p.id = r.id
+ ORDER BY p.id
+ON CONFLICT (provider_id, minute) DO UPDATE
+   SET {", ".join(f"{name} = m.{name} + EXCLUDED.{name}" for name in _RETURNS)}
+"""  # noqa: S608 - names from this module only, values are parameters
+
+
+def add_returns(returns: Mapping[UUID, Returns], now: datetime) -> None:
+    """Add what was told about accounts' mails to the minute of `now`.
+
+    Within the caller's transaction, and late in it: all workers want these rows.
+    """
+    if not returns:
+        return
+    rows = [{"id": str(key), **asdict(one)} for key, one in returns.items()]
+    minute = now.replace(second=0, microsecond=0)
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD_RETURNS, [minute, json.dumps(rows)])
+
+
 _SUMS = f"""
 SELECT provider_id, {", ".join(f"sum({name})::bigint" for name in _COUNTS)},
-       ARRAY[{", ".join(f"sum(latency[{place}])" for place in range(1, BUCKETS + 1))}]::bigint[]
+       ARRAY[{", ".join(f"sum(latency[{place}])" for place in range(1, BUCKETS + 1))}]::bigint[],
+       {", ".join(f"sum({name})::bigint" for name in _RETURNS)}
   FROM providers_providerminute WHERE minute > %s GROUP BY provider_id
 """  # noqa: S608 - names from this module only, values are parameters
 

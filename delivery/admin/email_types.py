@@ -20,11 +20,30 @@ if TYPE_CHECKING:
 class EmailTypeAdmin(ConsoleAdmin[EmailType]):
     """List, add and change types."""
 
-    list_display = ("name", "lane_label", "priority", "policy", "patience", "max_attempts")
+    list_display = (
+        "name",
+        "lane_label",
+        "is_marketing",
+        "priority",
+        "policy",
+        "patience",
+        "max_attempts",
+    )
     sortable_by = ()
     actions = None
     fieldsets = (
         (None, {"fields": ("name", ("lane", "priority"), "unknown_policy")}),
+        (
+            "For recipients",
+            {
+                "fields": (
+                    "is_marketing",
+                    "title",
+                    "description",
+                    ("track_opens", "track_clicks"),
+                )
+            },
+        ),
         (
             "Retries",
             {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from delivery.blobs import read_blob
 from delivery.compose import CompiledContent, MailFields, Preview, compile_content
+from delivery.email_types import email_types
 from delivery.models import Disposition, Message
 from delivery.queue.contents import source_of
 from delivery.recipients import mail_fields
+from delivery.unsubscribing import link_of, with_links
 from mailservice.core.sealed import masked
 
 
@@ -30,12 +32,24 @@ def raw(message: Message) -> bytes:
 
 def fields_of(message: Message) -> MailFields:
     """Return what the composer fills in."""
-    return mail_fields(
+    fields = mail_fields(
         message_id=message.pk,
         created_at=message.created_at,
         recipients=message.recipients,
         context=masked(message.context),
         headers=message.headers,
+    )
+    link = link_of(
+        message_id=message.pk,
+        email_type=message.email_type_id,
+        list_key=message.content.list_key,
+        addresses=message.addresses,
+    )
+    return with_links(
+        fields,
+        link,
+        is_template=message.content.is_template,
+        is_marketing=email_types()[message.email_type_id].is_marketing,
     )
 
 

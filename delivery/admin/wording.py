@@ -61,6 +61,16 @@ EVENT_TONES: Mapping[str, tuple[str, str]] = {
     EventKind.DEFERRED.value: ("hourglass", "warning"),
     EventKind.FAILED.value: ("error", "danger"),
     EventKind.RESOLVED.value: ("help", "info"),
+    EventKind.DELIVERED.value: ("mark_email_read", "success"),
+    EventKind.DELAYED.value: ("hourglass", "warning"),
+    EventKind.BOUNCED.value: ("undo", "danger"),
+    EventKind.SOFT_BOUNCED.value: ("undo", "warning"),
+    EventKind.COMPLAINED.value: ("report", "danger"),
+    EventKind.OPENED.value: ("drafts", "success"),
+    EventKind.CLICKED.value: ("ads_click", "success"),
+    EventKind.UNSUBSCRIBED.value: ("unsubscribe", "warning"),
+    EventKind.RESUBSCRIBED.value: ("person_add", "info"),
+    EventKind.AUTO_REPLIED.value: ("smart_toy", "info"),
 }
 
 _IS_NOW = {

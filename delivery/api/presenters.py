@@ -159,6 +159,7 @@ def _event_entry(event: Event) -> dict[str, Any]:
         "recipient": event.recipient or None,
         "actor": actor or None,
         "detail": event.detail or None,
+        "data": event.data,
     }
 
 

@@ -48,6 +48,8 @@ class ContentSource:
     #: CSS rules are written into the elements of each filled HTML.
     inlines_css: bool = False
     attachments: tuple[AttachmentSource, ...] = ()
+    #: The mailing list it goes to; empty for none.
+    list_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ MAX_SEQUENCE_KEY_CHARS = 200
 LOWEST_PRIORITY = 5
 
 EMAIL_TYPE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+#: The slug of a mailing list.
+LIST = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 #: BCP 47 in outline: language and subtags; underscores are taken for hyphens.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,5}\Z")
 #: Id or slug of a template.

@@ -32,7 +32,7 @@ ALIASES = {
 ENVELOPE_FIELDS = frozenset({"to", "cc", "bcc"})
 _CONTENT_FIELDS = (
     "from from_name reply_to subject html text template context locale headers tags metadata "
-    "email_type priority attachments send_at expires_at sequence_key track_opens track_clicks "
+    "email_type list priority attachments send_at expires_at sequence_key track_opens track_clicks "
     "encrypt validate provider_id"
 )
 CONTENT_FIELDS = frozenset(_CONTENT_FIELDS.split())
@@ -91,6 +91,7 @@ def read_content(
     _read_sender(given, faults, arguments)
     _read_bodies(given, faults, arguments)
     _read_timing(given, faults, arguments, now)
+    _read_class(given, faults, arguments)
     _read_options(given, faults, arguments)
     arguments["attachments"] = read_attachments(given.get("attachments"), faults, limits)
     _check_size(arguments, faults, limits)
@@ -185,7 +186,7 @@ def _read_timing(
         check_expiry(arguments["expires_at"], arguments.get("send_at"), faults, now)
 
 
-def _read_options(given: dict[str, object], faults: Faults, arguments: Arguments) -> None:
+def _read_class(given: dict[str, object], faults: Faults, arguments: Arguments) -> None:
     if "email_type" in given:
         arguments["email_type"] = fields.read_pattern(
             given["email_type"],
@@ -194,6 +195,17 @@ def _read_options(given: dict[str, object], faults: Faults, arguments: Arguments
             fields.EMAIL_TYPE,
             "Use lower-case letters, digits, hyphens and underscores.",
         )
+    if "list" in given:
+        arguments["list_key"] = fields.read_pattern(
+            given["list"],
+            "list",
+            faults,
+            fields.LIST,
+            "Use 1 to 64 letters, digits, hyphens and underscores.",
+        )
+
+
+def _read_options(given: dict[str, object], faults: Faults, arguments: Arguments) -> None:
     if "priority" in given:
         arguments["priority"] = fields.read_priority(given["priority"], "priority", faults)
     if "sequence_key" in given:

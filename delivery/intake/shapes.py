@@ -86,6 +86,8 @@ class MessageInput:
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any]
     email_type: str = "transactional"
+    #: The mailing list it goes to, for unsubscribing; empty for none.
+    list_key: str = ""
     #: 1 (highest) to 5; None: the email type's.
     priority: int | None = None
     attachments: tuple[AttachmentInput, ...] = ()

@@ -4,7 +4,9 @@ import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.datetime
 import mailservice.core.ids
+import mailservice.core.secrets
 from django.conf import settings
 from django.db import migrations, models
 
@@ -19,8 +21,8 @@ BEGIN
 END $$;
 CREATE TRIGGER delivery_message_transition BEFORE UPDATE OF status ON delivery_message
     FOR EACH ROW WHEN (OLD.status <> NEW.status AND (OLD.status || '>' || NEW.status) <> ALL (ARRAY[
-        'bounced>queued', 'cancelled>queued', 'delivered>complained', 'expired>queued',
-        'failed>queued', 'held>cancelled', 'held>expired', 'held>queued', 'held>scheduled',
+        'bounced>complained', 'bounced>queued', 'cancelled>queued', 'delivered>bounced',
+        'delivered>complained', 'expired>queued', 'failed>queued', 'held>cancelled', 'held>expired', 'held>queued', 'held>scheduled',
         'queued>cancelled', 'queued>expired', 'queued>held', 'queued>scheduled',
         'queued>sending', 'retry>cancelled', 'retry>expired', 'retry>held', 'retry>queued',
         'retry>scheduled', 'scheduled>cancelled', 'scheduled>expired', 'scheduled>held',
@@ -34,6 +36,41 @@ CREATE TRIGGER delivery_message_transition BEFORE UPDATE OF status ON delivery_m
 NO_TRANSITION_GUARD = """
 DROP TRIGGER delivery_message_transition ON delivery_message;
 DROP FUNCTION delivery_refuse_transition();
+"""
+
+# What happened is announced to those who listen, in the transaction in which it happened
+# (delivery.announcements; a test compares the kinds). A bounce told by an event is announced there.
+ANNOUNCE = """
+CREATE FUNCTION delivery_announce_status() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO delivery_announcement (kind, message_id, at)
+    SELECT l.kind, NEW.id, NEW.updated_at FROM delivery_listener l
+     WHERE l.kind = 'email.' || NEW.status;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER delivery_message_announce AFTER UPDATE OF status ON delivery_message
+    FOR EACH ROW WHEN (OLD.status <> NEW.status AND (
+        NEW.status IN ('sent', 'failed', 'cancelled', 'expired', 'suppressed', 'unknown')
+        OR (NEW.status = 'bounced' AND OLD.status = 'sending')
+    )) EXECUTE FUNCTION delivery_announce_status();
+CREATE FUNCTION delivery_announce_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO delivery_announcement (kind, message_id, event_id, at)
+    SELECT l.kind, NEW.message_id, NEW.id, NEW.at FROM delivery_listener l
+     WHERE l.kind = 'email.' || NEW.kind;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER delivery_event_announce AFTER INSERT ON delivery_event
+    FOR EACH ROW WHEN (NEW.kind IN (
+        'delivered', 'delayed', 'bounced', 'soft_bounced', 'complained', 'opened', 'clicked',
+        'unsubscribed', 'resubscribed', 'auto_replied'
+    )) EXECUTE FUNCTION delivery_announce_event();
+"""
+NO_ANNOUNCE = """
+DROP TRIGGER delivery_event_announce ON delivery_event;
+DROP TRIGGER delivery_message_announce ON delivery_message;
+DROP FUNCTION delivery_announce_event();
+DROP FUNCTION delivery_announce_status();
 """
 
 # Dead rows are counted in messages, not in parts of the table, and their index entries always go: the
@@ -50,6 +87,9 @@ ALTER TABLE delivery_attempt SET (
 ALTER TABLE delivery_event SET (
     autovacuum_vacuum_insert_threshold = 100000, autovacuum_vacuum_insert_scale_factor = 0.05,
     autovacuum_analyze_threshold = 10000, autovacuum_analyze_scale_factor = 0.05);
+ALTER TABLE delivery_announcement SET (
+    autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_analyze_threshold = 10000, autovacuum_analyze_scale_factor = 0);
 ALTER TABLE delivery_lease SET (
     autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 ALTER TABLE delivery_idempotencyrecord SET (
@@ -67,11 +107,21 @@ ALTER TABLE delivery_attempt RESET (
 ALTER TABLE delivery_event RESET (
     autovacuum_vacuum_insert_threshold, autovacuum_vacuum_insert_scale_factor,
     autovacuum_analyze_threshold, autovacuum_analyze_scale_factor);
+ALTER TABLE delivery_announcement RESET (
+    autovacuum_vacuum_threshold, autovacuum_vacuum_scale_factor,
+    autovacuum_analyze_threshold, autovacuum_analyze_scale_factor);
 ALTER TABLE delivery_lease RESET (autovacuum_vacuum_threshold, autovacuum_vacuum_scale_factor);
 ALTER TABLE delivery_idempotencyrecord RESET (
     autovacuum_vacuum_threshold, autovacuum_vacuum_scale_factor,
     autovacuum_analyze_threshold, autovacuum_analyze_scale_factor);
 """
+
+# Mails that went in several calls have several ids; few do, so this stays small.
+REMOTE_PARTS = """
+CREATE INDEX delivery_attempt_remote_parts ON delivery_attempt
+    USING gin (string_to_array(remote_id, ',')) WHERE position(',' in remote_id) > 0;
+"""
+NO_REMOTE_PARTS = "DROP INDEX delivery_attempt_remote_parts;"
 
 
 class Migration(migrations.Migration):
@@ -121,6 +171,7 @@ class Migration(migrations.Migration):
                 ('inlines_css', models.BooleanField(db_default=False, default=False)),
                 ('track_opens', models.BooleanField(null=True)),
                 ('track_clicks', models.BooleanField(null=True)),
+                ('list_key', models.CharField(blank=True, db_default='', default='', max_length=64)),
                 ('created_at', models.DateTimeField()),
                 ('template_version', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='templates.templateversion')),
             ],
@@ -136,6 +187,11 @@ class Migration(migrations.Migration):
                 ('retry_max_seconds', models.PositiveIntegerField(default=14400)),
                 ('retry_give_up_seconds', models.PositiveIntegerField(default=172800, help_text='After so long a temporary failure becomes final.')),
                 ('max_attempts', models.PositiveSmallIntegerField(default=30, validators=[django.core.validators.MinValueValidator(1)])),
+                ('is_marketing', models.BooleanField(default=False, help_text='Recipients may unsubscribe: each gets a mail of their own with the headers of RFC 8058.', verbose_name='marketing')),
+                ('title', models.CharField(blank=True, help_text='What recipients read on the preference page.', max_length=100)),
+                ('description', models.CharField(blank=True, help_text='The same, in a sentence.', max_length=300)),
+                ('track_opens', models.BooleanField(default=False, help_text='For messages that do not say; see the page on tracking.')),
+                ('track_clicks', models.BooleanField(default=False)),
             ],
             options={
                 'verbose_name': 'email type',
@@ -183,11 +239,12 @@ class Migration(migrations.Migration):
             name='Event',
             fields=[
                 ('id', models.UUIDField(default=mailservice.core.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('scheduled', 'Scheduled'), ('cancelled', 'Cancelled'), ('rescheduled', 'Rescheduled'), ('held', 'Held'), ('released', 'Released'), ('retried', 'Retried by hand'), ('expired', 'Expired'), ('suppressed', 'Suppressed'), ('lease_expired', 'Worker lost'), ('deferred', 'Put off'), ('failed', 'Failed'), ('resolved', 'Outcome settled')], max_length=20)),
+                ('kind', models.CharField(choices=[('scheduled', 'Scheduled'), ('cancelled', 'Cancelled'), ('rescheduled', 'Rescheduled'), ('held', 'Held'), ('released', 'Released'), ('retried', 'Retried by hand'), ('expired', 'Expired'), ('suppressed', 'Suppressed'), ('lease_expired', 'Worker lost'), ('deferred', 'Put off'), ('failed', 'Failed'), ('resolved', 'Outcome settled'), ('delivered', 'Delivered'), ('delayed', 'Delayed'), ('bounced', 'Bounced'), ('soft_bounced', 'Bounced softly'), ('complained', 'Marked as spam'), ('opened', 'Opened'), ('clicked', 'Clicked'), ('unsubscribed', 'Unsubscribed'), ('resubscribed', 'Subscribed again'), ('auto_replied', 'Answered by a machine')], max_length=20)),
                 ('recipient', models.CharField(blank=True, default='', max_length=320)),
                 ('at', models.DateTimeField()),
                 ('actor', models.CharField(blank=True, default='', max_length=330)),
                 ('detail', models.CharField(blank=True, default='', max_length=500)),
+                ('data', models.JSONField(null=True)),
                 ('message', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='events', to='delivery.message')),
             ],
             options={
@@ -226,14 +283,47 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=mailservice.core.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('address', models.CharField(max_length=320)),
                 ('email_type', models.CharField(blank=True, default='', max_length=40)),
+                ('list_key', models.CharField(blank=True, default='', max_length=64)),
                 ('reason', models.CharField(choices=[('hard_bounce', 'Hard bounce'), ('complaint', 'Complaint'), ('unsubscribe', 'Unsubscribed'), ('manual', 'Entered by hand')], default='manual', max_length=20)),
                 ('note', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('message_id', models.UUIDField(editable=False, null=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 'ordering': ['-id'],
-                'constraints': [models.UniqueConstraint(fields=('address', 'email_type'), name='delivery_suppression_once')],
+                'constraints': [models.UniqueConstraint(fields=('address', 'email_type', 'list_key'), name='delivery_suppression_once'), models.CheckConstraint(condition=models.Q(('email_type', ''), ('list_key', ''), _connector='OR'), name='delivery_suppression_scope')],
             },
+        ),
+        migrations.CreateModel(
+            name='TrackingRefusal',
+            fields=[
+                ('address', models.CharField(max_length=320, primary_key=True, serialize=False)),
+                ('created_at', models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now())),
+            ],
+        ),
+        migrations.CreateModel(
+            name='LinkKey',
+            fields=[
+                ('number', models.PositiveSmallIntegerField(primary_key=True, serialize=False)),
+                ('secret', mailservice.core.secrets.EncryptedJSONField()),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Listener',
+            fields=[
+                ('kind', models.CharField(max_length=40, primary_key=True, serialize=False)),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Announcement',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('kind', models.CharField(max_length=40)),
+                ('message_id', models.UUIDField()),
+                ('event_id', models.UUIDField(null=True)),
+                ('at', models.DateTimeField()),
+            ],
         ),
         migrations.CreateModel(
             name='Upload',
@@ -336,5 +426,11 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_id__isnull', False), ('status', 'sending')), models.Q(models.Q(('status', 'sending'), _negated=True), ('lease_id__isnull', True)), _connector='OR'), name='delivery_message_lease'),
         ),
         migrations.RunSQL(TRANSITION_GUARD, NO_TRANSITION_GUARD),
+        migrations.RunSQL(ANNOUNCE, NO_ANNOUNCE),
+        migrations.AddIndex(
+            model_name='attempt',
+            index=models.Index(condition=models.Q(('remote_id', ''), _negated=True), fields=['provider', 'remote_id'], name='delivery_attempt_remote'),
+        ),
         migrations.RunSQL(STORAGE, NO_STORAGE),
+        migrations.RunSQL(REMOTE_PARTS, NO_REMOTE_PARTS),
     ]

@@ -6,13 +6,16 @@ writes by the thousand carry no database constraint: users, keys and providers a
 while referred to (their services see to it), and attempts and events outlive purged messages.
 """
 
+from delivery.models.announcements import Announcement, Listener
 from delivery.models.content import Attachment, Blob, Content, Disposition, Upload
+from delivery.models.links import LinkKey
 from delivery.models.messages import Attempt, Event, Lease, Message
 from delivery.models.requests import IdempotencyRecord
-from delivery.models.suppressions import Suppression, SuppressionReason
+from delivery.models.suppressions import Suppression, SuppressionReason, TrackingRefusal
 from delivery.models.types import EmailType, UnknownPolicy
 
 __all__ = [
+    "Announcement",
     "Attachment",
     "Attempt",
     "Blob",
@@ -22,9 +25,12 @@ __all__ = [
     "Event",
     "IdempotencyRecord",
     "Lease",
+    "LinkKey",
+    "Listener",
     "Message",
     "Suppression",
     "SuppressionReason",
+    "TrackingRefusal",
     "UnknownPolicy",
     "Upload",
 ]

@@ -32,6 +32,8 @@ class Content(models.Model):
     #: None leaves the choice to the email type.
     track_opens = models.BooleanField(null=True)
     track_clicks = models.BooleanField(null=True)
+    #: The mailing list it goes to, for unsubscribing; empty for none.
+    list_key = models.CharField(max_length=64, blank=True, default="", db_default="")
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -221,6 +221,15 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["message", "id"]
+        indexes = [
+            # Whose message an event of the provider is about. Ids of mails that went in several
+            # calls are joined; the first migration has an index of their parts.
+            models.Index(
+                fields=["provider", "remote_id"],
+                condition=~Q(remote_id=""),
+                name="delivery_attempt_remote",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.number}. {self.outcome}"
@@ -243,6 +252,8 @@ class Event(models.Model):
     #: Who did it, such as `user:ann@example.com` or `key:msk_…`; empty for the service itself.
     actor = models.CharField(max_length=330, blank=True, default="")
     detail = models.CharField(max_length=500, blank=True, default="")
+    #: What programs want to know of it, such as a bounce's class and code or the link clicked.
+    data = models.JSONField(null=True)
 
     class Meta:
         ordering = ["message", "id"]

@@ -40,6 +40,20 @@ class EmailType(models.Model):
         default=48 * 3600, help_text="After so long a temporary failure becomes final."
     )
     max_attempts = models.PositiveSmallIntegerField(default=30, validators=[MinValueValidator(1)])
+    is_marketing = models.BooleanField(
+        "marketing",
+        default=False,
+        help_text="Recipients may unsubscribe: each gets a mail of their own with the headers of "
+        "RFC 8058.",
+    )
+    title = models.CharField(
+        max_length=100, blank=True, help_text="What recipients read on the preference page."
+    )
+    description = models.CharField(max_length=300, blank=True, help_text="The same, in a sentence.")
+    track_opens = models.BooleanField(
+        default=False, help_text="For messages that do not say; see the page on tracking."
+    )
+    track_clicks = models.BooleanField(default=False)
 
     class Meta:
         ordering = ["name"]

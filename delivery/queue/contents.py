@@ -45,6 +45,7 @@ def source_of(content: Content) -> ContentSource:
         locale=content.locale,
         inlines_css=content.inlines_css,
         attachments=tuple(_attachment(item) for item in content.attachments.all()),
+        list_key=content.list_key,
     )
 
 

@@ -10,17 +10,19 @@ from django.db import connection
 from django.db.models import Sum
 
 from delivery.models import Attachment
+from delivery.models.suppressions import ALL_MARKETING
 from delivery.queue.outcomes import SERVED, Step, unresolved
 from delivery.queue.record import Ended, Tried
 from delivery.recipients import mail_fields
 from delivery.states import EventKind, Status
+from delivery.unsubscribing import link_of, with_links
 from mailservice.core.addresses import domain_of, normalized
 from mailservice.core.errors import DomainError
 from mailservice.core.sealed import unsealed
 from providers.routing import MessageFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -37,12 +39,14 @@ _FILE_GROWTH = 78 / 57
 #: Octets on the wire per character of text, about.
 _TEXT_GROWTH = 1.4
 
-#: (normalised address, email type or "" for all) pairs that get no mail.
-Suppressed = frozenset[tuple[str, str]]
+#: (normalised address, email type, list) that get no mail; "" for all types, and all lists.
+Suppressed = frozenset[tuple[str, str, str]]
 
 
 # As text, not as a query set: compiling that takes longer than all else that is done with a chunk.
-_SUPPRESSED = "SELECT address, email_type FROM delivery_suppression WHERE address = ANY(%s)"
+_SUPPRESSED = (
+    "SELECT address, email_type, list_key FROM delivery_suppression WHERE address = ANY(%s)"
+)
 
 
 @dataclass(slots=True)
@@ -56,6 +60,8 @@ class InHand:
     attempts: list[Tried] = field(default_factory=list)
     #: Accounts that refused it as accounts, so the next attempt goes elsewhere.
     refused_by: frozenset[UUID] = frozenset()
+    #: Its recipient may unsubscribe with one click.
+    is_marketing: bool = False
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -65,13 +71,22 @@ class InHand:
     @property
     def fields(self) -> MailFields:
         """Return what the composer fills in."""
-        message = self.message
-        return mail_fields(
+        message, source = self.message, self.content.source
+        fields = mail_fields(
             message_id=message.id,
             created_at=message.created_at,
             recipients=message.recipients,
             context=unsealed(message.context, message.addresses),
             headers=message.headers,
+        )
+        link = link_of(
+            message_id=message.id,
+            email_type=message.email_type,
+            list_key=source.list_key,
+            addresses=message.addresses,
+        )
+        return with_links(
+            fields, link, is_template=source.is_template, is_marketing=self.is_marketing
         )
 
 
@@ -141,28 +156,42 @@ def prepare(
     if isinstance(content, DomainError):
         return _failed(message, content.message)
     pending = unresolved(message.recipients)
-    to_send = [entry for entry in pending if not _is_suppressed(entry, message, suppressed)]
+    email_type = types[message.email_type]
+    scopes = _scopes_of(email_type, content.source.list_key) if suppressed else ()
+    to_send = [entry for entry in pending if not _is_in(suppressed, entry["a"], scopes)]
     for entry in pending:
         if entry not in to_send:
             entry["s"] = Status.SUPPRESSED.value
     if not to_send:
-        return _suppressed(message)
-    return InHand(message, content, to_send)
+        return _nobody_left(message, pending)
+    return InHand(message, content, to_send, is_marketing=email_type.is_marketing)
 
 
 def _failed(message: Claimed, error: str) -> Ended:
     return Ended(message, Step(Status.FAILED, error), event=EventKind.FAILED)
 
 
-def _suppressed(message: Claimed) -> Ended:
+def _nobody_left(message: Claimed, pending: Sequence[object]) -> Ended:
     served = any(entry.get("s") in SERVED for entry in message.recipients)
+    if not pending:  # everybody's fate was told while it waited
+        return Ended(message, Step(Status.SENT if served else Status.BOUNCED))
     status = Status.SENT if served else Status.SUPPRESSED
     step = Step(status, "Every recipient is suppressed.", recipients=message.recipients)
     return Ended(message, step, event=EventKind.SUPPRESSED)
 
 
-def _is_suppressed(entry: Mapping[str, str], message: Claimed, suppressed: Suppressed) -> bool:
-    if not suppressed:
+def _scopes_of(email_type: EmailType, list_key: str) -> Sequence[tuple[str, str]]:
+    """Return the scopes that a mail falls under, as (email type, list)."""
+    scopes = [("", ""), (email_type.name, "")]
+    if email_type.is_marketing:
+        scopes.append((ALL_MARKETING, ""))
+    if list_key:
+        scopes.append(("", list_key))
+    return scopes
+
+
+def _is_in(suppressed: Suppressed, email: str, scopes: Sequence[tuple[str, str]]) -> bool:
+    if not scopes:
         return False
-    address = normalized(entry["a"])
-    return (address, "") in suppressed or (address, message.email_type) in suppressed
+    address = normalized(email)
+    return any((address, *scope) in suppressed for scope in scopes)

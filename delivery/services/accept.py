@@ -176,6 +176,7 @@ def _shared_content(
         message.locale if message.template or message.context is not None else "",
         message.context is None,
         message.email_type,
+        message.list_key,
         message.provider_id,
         message.track_opens,
         message.track_clicks,
@@ -212,12 +213,25 @@ def _add_content(message: MessageInput, sender: Sender, draft: Draft) -> _Prepar
         "reply_to": [{"email": a.email, "name": a.name} for a in message.reply_to],
         "track_opens": message.track_opens,
         "track_clicks": message.track_clicks,
+        "list_key": message.list_key,
         "created_at": draft.now,
     }
     draft.contents.append(content)
     if links:
         draft.links.append((content["id"], links))
     return _Prepared(content, email_type, compiled, schema)
+
+
+def _check_personal(message: MessageInput, email_type: EmailType) -> None:
+    """Refuse marketing mail to several: one's click must not unsubscribe another."""
+    if not email_type.is_marketing or len(message.to) + len(message.cc) + len(message.bcc) == 1:
+        return
+    text = (
+        f"Mail of type {email_type.name!r} goes to one recipient each: its unsubscribe link is "
+        "personal; use /emails/batch."
+    )
+    groups = (("to", message.to[1:]), ("cc", message.cc), ("bcc", message.bcc))
+    raise InvalidInputError.for_fields([(name, "too_many", text) for name, more in groups if more])
 
 
 def _check_provider(message: MessageInput, sender: Sender) -> None:
@@ -269,11 +283,13 @@ def _add_message(
     draft: Draft,
     group_id: UUID | None,
 ) -> Accepted:
+    _check_personal(message, prepared.email_type)
     check_context(
         message,
         compiled=prepared.compiled,
         schema=prepared.schema,
         locale=prepared.content["locale"],
+        has_links=len(message.to) + len(message.cc) + len(message.bcc) == 1,
     )
     is_later = message.send_at is not None and message.send_at > draft.now
     status = Status.SCHEDULED if is_later else Status.QUEUED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import thread_time
 from typing import TYPE_CHECKING, Any
 
+from delivery.unsubscribing import STAND_INS, VARIABLES
 from mailservice.core.errors import InvalidInputError
 from mailservice.core.sealed import SEALED
 from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source, first_problem
@@ -99,15 +100,19 @@ def check_context(
     compiled: tuple[Compiled, ...],
     schema: Mapping[str, Any],
     locale: str,
+    has_links: bool = False,
 ) -> None:
     """Refuse a context that the mail could not be written with.
+
+    A mail that `has_links` gets the personal variables without the sender's doing.
 
     Raises `InvalidInputError` for the place in `context`.
     """
     context = message.context or {}
-    given = message.given_names
     # What an application itself calls sealed is a value like any other.
-    hidden = context[SEALED] if SEALED in given else ()
+    hidden = context[SEALED] if SEALED in message.given_names else ()
+    given = {*message.given_names, *(VARIABLES if has_links else ())}
+    context = {**STAND_INS, **context} if has_links else context
     if schema and (faults := context_faults(schema, context, given=given, hidden=hidden)):
         raise InvalidInputError.for_fields(faults)
     if not compiled:

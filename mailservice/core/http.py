@@ -201,13 +201,28 @@ def post_json(
     return exchange.run(timeout_seconds)
 
 
+def get(
+    url: str,
+    *,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    allow_private: bool | None = None,
+) -> Response:
+    """Fetch an address under the same rules as `post_json`. Raises `OutgoingHttpError`."""
+    if allow_private is None:
+        allow_private = settings.OUTGOING_HTTP_ALLOW_PRIVATE
+    sent = {"User-Agent": "mailservice", "Accept-Encoding": "identity"}
+    deadline = time.monotonic() + timeout_seconds
+    exchange = _Exchange(parse_url(url), None, sent, deadline, allow_private=allow_private)
+    return exchange.run(timeout_seconds)
+
+
 class _Exchange:
     """One request in a thread of its own, which the caller can give up."""
 
     def __init__(
         self,
         url: Url,
-        body: bytes,
+        body: bytes | None,
         headers: Mapping[str, str],
         deadline: float,
         *,
@@ -302,7 +317,7 @@ class _Exchange:
                 raise DeadlineError("The caller has given up.")
             self._socket = connection.sock
         connection.request(
-            "POST",
+            "GET" if self._body is None else "POST",
             self._url.target,
             body=self._body,
             headers=self._headers,

@@ -6,7 +6,7 @@ import logging
 import re
 
 # The link of a verification: whoever reads it in a log could confirm in somebody's name.
-_SECRET_PATH = re.compile(r"((?:/|%2F)verify(?:/|%2F))[^\s/?#\"'<>&]+", re.IGNORECASE)
+_SECRET_PATH = re.compile(r"((?:/|%2F)(?:verify|u)(?:/|%2F))[^\s/?#\"'<>&]+", re.IGNORECASE)
 
 
 def mask_secrets(text: str) -> str:

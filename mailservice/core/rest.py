@@ -6,10 +6,12 @@ for invalid input a mapping from field path to a list of `{"code", "message"}`.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from datetime import date, time
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -80,7 +82,11 @@ class RequestTooLargeError(DomainError):
 
 def dump_json(data: object) -> bytes:
     """Return `data` as UTF-8 JSON; dates in ISO 8601, decimals and lazy texts as strings."""
-    return orjson.dumps(data, default=_encode, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(data, default=_encode, option=orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:  # whole numbers beyond 64 bits, which the database can hold
+        text = json.dumps(data, default=_encode_any, ensure_ascii=False, separators=(",", ":"))
+        return text.encode()
 
 
 def load_json_object(body: bytes | str) -> dict[str, Any]:
@@ -310,6 +316,13 @@ def _encode(value: object) -> object:
     if isinstance(value, (Decimal, Promise)):
         return str(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _encode_any(value: object) -> object:
+    """Return what the standard library can write for a value that only orjson knows."""
+    if isinstance(value, (UUID, date, time)):
+        return orjson.loads(orjson.dumps(value))
+    return _encode(value)
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:

@@ -93,6 +93,8 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Providers", "dns", "providers.provider"),
+                    _item("Event addresses", "webhook", "inbound.eventsource"),
+                    _item("Provider events", "forum", "inbound.rawevent"),
                     _item("Routing rules", "alt_route", "providers.routingrule"),
                     _item("Costs", "payments", "providers.costday"),
                     _item("Budgets", "savings", "providers.budget"),
@@ -131,6 +133,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "System",
                 "separator": True,
                 "items": [
+                    _item("Webhooks", "webhook", "webhooks.endpoint"),
                     _item("Alert channels", "campaign", "alerts.channel"),
                     _item("Periodic tasks", "schedule", "django_celery_beat.periodictask"),
                     _item("Audit trail", "history", "admin.logentry"),

@@ -114,6 +114,8 @@ INSTALLED_APPS = [
     "verification",
     "delivery",
     "campaigns",
+    "inbound",
+    "webhooks",
 ]
 
 MIDDLEWARE = [
@@ -256,6 +258,13 @@ AGEING_SECONDS = _at_least("AGEING_SECONDS", 30, 1)
 OUTGOING_HTTP_ALLOW_PRIVATE = env.flag("OUTGOING_HTTP_ALLOW_PRIVATE", default=False)
 #: How many days idempotency keys are remembered.
 IDEMPOTENCY_DAYS = _at_least("IDEMPOTENCY_DAYS", 2, 1)
+
+# --- what comes back ------------------------------------------------------------------------------
+
+#: After so many days what providers posted is forgotten; its events stay with the messages.
+RAW_EVENT_DAYS = _at_least("RAW_EVENT_DAYS", 30, 1)
+#: A stand-in for Amazon SNS, such as http://127.0.0.1:4566: its certificates are believed too.
+SNS_STAND_IN_URL = env.str("SNS_STAND_IN_URL", default="").rstrip("/")
 
 # --- verification ---------------------------------------------------------------------------------
 

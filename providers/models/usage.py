@@ -135,6 +135,11 @@ class ProviderMinute(models.Model):
     unknown = models.PositiveIntegerField(default=0)
     #: The account refused us, not the mail.
     faults = models.PositiveIntegerField(default=0)
+    # What came back later, by the minute in which it was told.
+    delivered = models.PositiveIntegerField(default=0, db_default=0)
+    #: For good, on account of the recipient.
+    bounced = models.PositiveIntegerField(default=0, db_default=0)
+    complained = models.PositiveIntegerField(default=0, db_default=0)
     #: How many accepted mails took how long: see `figures.BUCKETS`.
     latency = ArrayField(models.IntegerField())
 

@@ -329,3 +329,12 @@ def test_rows_added_meanwhile_do_not_shift_the_next_page():
     User.objects.create(email="late@b.example")
     rows, last = rest.paginate(User.objects.all(), cursor=cursor, limit=2)
     assert (rows, last) == ([users[0]], None)
+
+
+def test_whole_numbers_beyond_64_bits_are_written_as_the_database_holds_them() -> None:
+    key = UUID(int=7)
+    data = {"a": 10**20, "at": datetime(2026, 1, 2, tzinfo=UTC), "id": key, "x": Decimal("1.50")}
+    assert rest.dump_json(data) == (
+        b'{"a":100000000000000000000,"at":"2026-01-02T00:00:00+00:00",'
+        b'"id":"00000000-0000-0000-0000-000000000007","x":"1.50"}'
+    )

@@ -106,7 +106,8 @@ def test_a_retry_queues(status: Status) -> None:
 
 def test_news_after_the_end_never_moves_backwards() -> None:
     assert TRANSITIONS[Status.SENT] == {Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED}
-    assert TRANSITIONS[Status.DELIVERED] == {Status.COMPLAINED}
+    assert TRANSITIONS[Status.DELIVERED] == {Status.BOUNCED, Status.COMPLAINED}
+    assert TRANSITIONS[Status.BOUNCED] == {Status.QUEUED, Status.COMPLAINED}
     assert TRANSITIONS[Status.COMPLAINED] == frozenset()
 
 

@@ -53,6 +53,20 @@ def test_missing_entries_are_created(beat: Any) -> None:
             "maintenance",
             86_400,
         ),
+        "provider events": ("inbound.tasks.process_events", "every 2 seconds", "events", 86_400),
+        "forget provider events": (
+            "inbound.tasks.forget_old_events",
+            "every 3600 seconds",
+            "maintenance",
+            86_400,
+        ),
+        "tell webhooks": ("webhooks.tasks.deliver", "every second", "events", 86_400),
+        "forget old webhooks": (
+            "webhooks.tasks.housekeeping",
+            "every 3600 seconds",
+            "maintenance",
+            86_400,
+        ),
         "check sender domains": (
             "verification.tasks.check_sender_domains",
             "every 60 seconds",

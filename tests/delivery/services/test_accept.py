@@ -12,7 +12,7 @@ from delivery import dispatch
 from delivery.blobs import store_blob
 from delivery.dispatch import wake, wake_seen
 from delivery.intake import Limits, MessageInput, parse_batch, parse_message
-from delivery.models import Attachment, Blob, Content, Message
+from delivery.models import Attachment, Blob, Content, EmailType, Message
 from delivery.queue.sweep import sweep
 from delivery.services.accept import Accepted, Sender, queue_message, queue_messages
 from delivery.services.attachments import upload
@@ -41,6 +41,7 @@ def refused(user: User, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_message_is_stored_as_asked(user: User) -> None:
+    EmailType.objects.filter(pk="marketing").update(is_marketing=False)  # several recipients
     send_at = timezone.now() + timedelta(hours=2)
     message = queue(
         user,

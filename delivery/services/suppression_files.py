@@ -1,0 +1,195 @@
+"""Suppressions out of CSV files and into them, of any length and in little memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import IO, TYPE_CHECKING, Any
+
+from django.db import connection, transaction
+
+from delivery.email_types import email_types
+from delivery.intake.fields import LIST
+from delivery.models import SuppressionReason
+from delivery.models.suppressions import ALL_MARKETING
+from delivery.services.suppressions import KEEP_THE_WEIGHTIER
+from mailservice.core.addresses import AddressError, normalized, parse_email
+from mailservice.core.errors import InvalidInputError
+from mailservice.core.ids import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Row = tuple[str, str, str, str, str]
+
+COLUMNS = ("email", "reason", "email_type", "list", "note")
+_ALIASES = {"address": "email", "e-mail": "email", "mail": "email", "list_key": "list"}
+#: Lines of one transaction: killed between two, the import is simply run again.
+CHUNK_LINES = 10_000
+#: Bad lines named; the others are only counted.
+MAX_FAULTS = 20
+_DELIMITERS = ",;\t"
+#: What a spreadsheet takes for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SAFE = r"CASE WHEN {0} ~ '^[-=+@\t\r]' THEN '''' || {0} ELSE {0} END"
+
+_EXPORT = f"""
+COPY (SELECT {_SAFE.format("address")} AS email, reason, NULLIF(email_type, '') AS email_type,
+             NULLIF(list_key, '') AS list, NULLIF({_SAFE.format("note")}, '') AS note, created_at
+        FROM delivery_suppression ORDER BY id) TO STDOUT WITH (FORMAT csv, HEADER)
+"""  # noqa: S608 - names from this module only
+_STAGE = """
+CREATE TEMPORARY TABLE suppression_import (
+    id uuid, address text, reason text, email_type text, list_key text, note text) ON COMMIT DROP
+"""
+_FILL = """
+COPY suppression_import (id, address, reason, email_type, list_key, note) FROM STDIN
+"""
+# In one order, so that two writers of the same addresses cannot deadlock.
+_TAKE = f"""
+INSERT INTO delivery_suppression (id, address, reason, email_type, list_key, note)
+SELECT DISTINCT ON (address, email_type, list_key) id, address, reason, email_type, list_key, note
+  FROM suppression_import
+ ORDER BY address, email_type, list_key, (reason = 'unsubscribe'), id
+{KEEP_THE_WEIGHTIER}
+"""  # noqa: S608 - names from this program only
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of a file."""
+
+    #: Lines with an address.
+    read: int = 0
+    #: Suppressions written; the others were there already.
+    added: int = 0
+    #: Lines left out.
+    refused: int = 0
+    #: (line, message) of the first of them.
+    faults: list[tuple[int, str]] = field(default_factory=list)
+
+    def refuse(self, line: int, message: str) -> None:
+        """Note a line that is left out."""
+        self.refused += 1
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append((line, message))
+
+
+def export_csv() -> Iterator[bytes]:
+    """Yield all suppressions as CSV with a header, safe to open in a spreadsheet."""
+    with connection.cursor() as cursor, cursor.copy(_EXPORT) as copy:
+        for block in copy:
+            yield bytes(block)
+
+
+def import_csv(
+    file: IO[bytes],
+    *,
+    reason: SuppressionReason = SuppressionReason.MANUAL,
+    email_type: str = "",
+    list_key: str = "",
+    is_dry_run: bool = False,
+) -> Imported:
+    """Write the suppressions of a CSV file (UTF-8); lines that cannot be read are left out.
+
+    With a header its columns are found by name (`COLUMNS`), without one the first is the address.
+    `reason` and scope hold for lines that have none of their own. Raises `InvalidInputError` for
+    the field `file`; what came before the fault is written then, and may be imported again.
+    """
+    result = Imported()
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    try:
+        rows = _rows(text, (reason.value, email_type, list_key), result)
+        while chunk := list(islice(rows, CHUNK_LINES)):
+            result.read += len(chunk)
+            if not is_dry_run:
+                result.added += _write(chunk)
+    finally:
+        text.detach()  # else it would close the caller's file
+    return result
+
+
+def _write(chunk: list[Row]) -> int:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_STAGE)
+        with cursor.copy(_FILL) as copy:
+            for row in chunk:
+                copy.write_row((uuid7(), *row))
+        cursor.execute(_TAKE)
+        added: int = cursor.rowcount
+        # The next chunk may be of the same transaction.
+        cursor.execute("DROP TABLE suppression_import")
+    return added
+
+
+def _rows(text: IO[str], default: tuple[str, str, str], result: Imported) -> Iterator[Row]:
+    reader, places, lines_before = _opened(text)
+    types = frozenset(email_types()) | {"", ALL_MARKETING}
+    try:
+        for cells in reader:
+            given = {
+                name: cells[place].strip() if place < len(cells) else ""
+                for name, place in places.items()
+            }
+            if not given["email"]:
+                continue
+            try:
+                yield _row(given, default, types)
+            except ValueError as error:
+                result.refuse(lines_before + reader.line_num, str(error))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InvalidInputError.for_field(
+            "file",
+            f"Line {lines_before + reader.line_num + 1} cannot be read as CSV in UTF-8: {error}.",
+        ) from None
+
+
+def _opened(text: IO[str]) -> tuple[Any, dict[str, int], int]:
+    """Return a reader of the lines with addresses, the columns' places, and the lines before."""
+    try:
+        first = text.readline(100_000)
+    except UnicodeDecodeError:
+        raise InvalidInputError.for_field("file", "The file is no text in UTF-8.") from None
+    delimiter = max(_DELIMITERS, key=first.count)
+    head = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
+    names = [_ALIASES.get(cell, cell) for cell in head]
+    if "email" in names:
+        places = {name: names.index(name) for name in COLUMNS if name in names}
+        return csv.reader(text, delimiter=delimiter), places, 1
+    if first.strip() and "@" not in head[0]:
+        raise InvalidInputError.for_field("file", 'The first line has no column "email".')
+    return csv.reader(_again(first, text), delimiter=delimiter), {"email": 0}, 0
+
+
+def _again(first: str, rest: IO[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _row(given: dict[str, str], default: tuple[str, str, str], types: frozenset[str]) -> Row:
+    """Return a row to write. Raises `ValueError` with what is wrong, naming the column."""
+    try:
+        address = normalized(parse_email(_plain(given["email"])))
+    except AddressError as error:
+        raise ValueError(f"email: {error.message}") from None
+    reason = given.get("reason", "").lower() or default[0]
+    if reason not in SuppressionReason.values:
+        raise ValueError(f"reason: known are {', '.join(SuppressionReason.values)}.")
+    email_type, list_key = given.get("email_type", ""), given.get("list", "")
+    if not email_type and not list_key:
+        email_type, list_key = default[1:]
+    if email_type and list_key:
+        raise ValueError("list: a line has an email type or a list, not both.")
+    if email_type not in types:
+        raise ValueError(f"email_type: there is no type {email_type[:64]!r}.")
+    if list_key and not LIST.match(list_key):
+        raise ValueError("list: use 1 to 64 letters, digits, hyphens and underscores.")
+    note = _plain(given.get("note", "")).replace("\0", "")[:200]
+    return address, reason, email_type, list_key, note
+
+
+def _plain(cell: str) -> str:
+    """Return a cell without the apostrophe that keeps spreadsheets from calculating it."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell

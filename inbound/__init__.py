@@ -1,0 +1,1 @@
+"""What comes back: provider events, returned mails, opens and clicks, unsubscribes."""

@@ -1,0 +1,1 @@
+"""Returned mails read and classed: pure."""

@@ -1,0 +1,243 @@
+"""Working off what providers posted: read, matched, applied, in batches.
+
+A batch is one transaction in which its posts are locked: whoever is killed leaves them as they
+were, and doing it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import DataError, IntegrityError, connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from delivery.models import Message, SuppressionReason
+from delivery.services.news import News, apply_news
+from delivery.services.suppressions import NewSuppression, add_suppressions
+from delivery.states import EventKind
+from inbound.adapters import posts
+from inbound.adapters.normal import heard
+from inbound.models import EventSource, RawEvent, RawStatus
+from inbound.selectors.matching import Clue, messages_of
+from mailservice.core.sql import RecordSet, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from inbound.adapters.normal import Heard
+
+logger = logging.getLogger(__name__)
+
+#: Events applied in one transaction, more or less: posts are not split.
+BATCH_EVENTS = 400
+_FIRST_POSTS, _MOST_POSTS = 20, 400
+#: After so long events of a message that another process holds are tried again.
+_SOON = timedelta(seconds=2)
+#: Waits of unmatched posts double up to this.
+_LONGEST_WAIT = timedelta(minutes=2)
+#: The time of the last post is noted no more often than this.
+_LAST_SECONDS = timedelta(seconds=10)
+
+_VERDICTS = RecordSet({"id": "uuid", "status": "text", "error": "text", "due_at": "timestamptz"})
+_WRITE = f"""
+UPDATE inbound_rawevent e
+   SET status = r.status, error = r.error, due_at = r.due_at,
+       attempts = LEAST(e.attempts + 1, 32000)
+  FROM {_VERDICTS.source} WHERE e.id = r.id
+"""  # noqa: S608 - names from this module only, values are parameters
+
+
+@dataclass(slots=True)
+class Worked:
+    """What one batch came to."""
+
+    posts: int = 0
+    events: int = 0
+    applied: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class _Post:
+    """A post in work."""
+
+    row: RawEvent
+    heard: list[Heard] = field(default_factory=list)
+    news: list[News] = field(default_factory=list)
+    #: Events without a message (yet).
+    strangers: int = 0
+    #: Events of messages in others' hands.
+    waiting: int = 0
+    fault: str = ""
+
+
+def work_off_batch(*, post_count: int = _FIRST_POSTS) -> Worked:
+    """Work off up to `post_count` posts that are due; `posts` is 0 if there were none."""
+    now = timezone.now()
+    with transaction.atomic():
+        rows = list(
+            RawEvent.objects.due(now)
+            .select_related("source__provider")
+            .defer("source__token", "source__secrets", "source__provider__secrets")
+            .select_for_update(skip_locked=True, of=("self",))[:post_count]
+        )
+        if not rows:
+            return Worked()
+        work = [_read(row) for row in rows]
+        _match(work)
+        applied = _apply(work)
+        _write(work, now)
+        _note_last(work)
+    return Worked(
+        len(work),
+        sum(len(post.heard) for post in work),
+        applied,
+        sum(1 for post in work if post.fault),
+    )
+
+
+def posts_for_next(worked: Worked) -> int:
+    """Return how many posts make a batch, going by those of the last one."""
+    per_post = max(1.0, worked.events / max(1, worked.posts))
+    return max(1, min(_MOST_POSTS, int(BATCH_EVENTS / per_post)))
+
+
+def _read(row: RawEvent) -> _Post:
+    post = _Post(row)
+    kind = row.source.provider.kind
+    try:
+        events = posts.events_in(bytes(row.body), row.content_type, row.headers, kind=kind)
+        found = [heard(event, kind=kind, received_at=row.received_at) for event in events]
+    except Exception as error:  # noqa: BLE001 - whatever in a post a reader stumbles over
+        logger.info("A post of %s cannot be read: %s", kind, type(error).__name__)
+        post.fault = f"Cannot be read: {type(error).__name__}: {error}"[:500]
+        return post
+    post.heard = [one for one in found if one is not None]
+    return post
+
+
+def _match(work: Sequence[_Post]) -> None:
+    """Make news of what belongs to a message."""
+    pairs = [(post, one) for post in work for one in post.heard]
+    found = messages_of(
+        [Clue(post.row.source.provider_id, one.message_id, one.remote_id) for post, one in pairs]
+    )
+    for (post, one), message_id in zip(pairs, found, strict=True):
+        if message_id is None:
+            post.strangers += 1
+        else:
+            post.news.append(_news(post.row.source, one, message_id))
+
+
+def _news(source: EventSource, one: Heard, message_id: UUID) -> News:
+    return News(
+        message_id=message_id,
+        kind=one.kind,
+        at=one.at,
+        key=f"{source.provider_id}:{one.key}",
+        recipient=one.recipient,
+        actor=f"provider:{source.provider.name}",
+        detail=one.detail,
+        data=one.data,
+        provider_id=source.provider_id,
+        suppress=one.suppress,
+    )
+
+
+def _apply(work: Sequence[_Post]) -> int:
+    """Apply the news of all posts; return how much was new."""
+    try:
+        with transaction.atomic():
+            return _tell(work)
+    except (DataError, IntegrityError, ValueError):
+        # One post holds what the database will not: the others must not suffer.
+        return sum(_apply_alone(post) for post in work)
+
+
+def _apply_alone(post: _Post) -> int:
+    try:
+        with transaction.atomic():
+            return _tell([post])
+    except (DataError, IntegrityError, ValueError) as error:
+        post.fault = f"Cannot be stored: {type(error).__name__}: {error}"[:500].replace("\x00", "")
+        return 0
+
+
+def _tell(work: Sequence[_Post]) -> int:
+    news = [one for post in work for one in post.news]
+    result = apply_news(news)
+    waiting = Counter(id(one) for one in result.waiting)
+    gone = Counter(id(one) for one in result.gone)
+    for post in work:
+        post.waiting = sum(waiting[id(one)] for one in post.news)
+        post.strangers += sum(gone[id(one)] for one in post.news)
+    _unsubscribe(one for one in news if one.kind is EventKind.UNSUBSCRIBED and one.recipient)
+    return result.applied
+
+
+def _unsubscribe(news: Iterable[News]) -> None:
+    """Take recipients off the list or the type of mail that they did not want any more."""
+    asked = {(one.message_id, one.recipient): one for one in news}
+    if not asked:
+        return
+    rows = Message.objects.filter(pk__in={message_id for message_id, _ in asked})
+    scopes = {pk: (kind, key) for pk, kind, key in rows.values_list(
+        "pk", "email_type_id", "content__list_key"
+    )}  # fmt: skip
+    add_suppressions(
+        NewSuppression(
+            address,
+            SuppressionReason.UNSUBSCRIBE,
+            email_type="" if scopes[message_id][1] else scopes[message_id][0],
+            list_key=scopes[message_id][1],
+            note=one.actor,
+            message_id=message_id,
+        )
+        for (message_id, address), one in asked.items()
+        if message_id in scopes
+    )
+
+
+def _write(work: Iterable[_Post], now: datetime) -> None:
+    rows: list[dict[str, Any]] = []
+    for post in work:
+        status, error, due_at = _verdict(post, now)
+        rows.append({"id": post.row.pk, "status": status.value, "error": error, "due_at": due_at})
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, [to_json(rows)])
+
+
+def _verdict(post: _Post, now: datetime) -> tuple[RawStatus, str, datetime]:
+    """Return status, reason and due time of a post after work."""
+    if post.fault:
+        return RawStatus.FAILED, post.fault, now
+    if post.waiting:
+        return RawStatus.NEW, f"{post.waiting} of {len(post.heard)} wait for a worker", now + _SOON
+    if post.strangers:
+        status = RawStatus.NEW if now < post.row.patient_until else RawStatus.UNMATCHED
+        text = f"{post.strangers} of {len(post.heard)} belong to no mail that this account sent"
+        return status, text, now + _wait(post.row.attempts)
+    return RawStatus.DONE, "", now
+
+
+def _wait(attempts: int) -> timedelta:
+    return min(_SOON * (1 << min(attempts, 10)), _LONGEST_WAIT)
+
+
+def _note_last(work: Iterable[_Post]) -> None:
+    """Note when each source told something, without writing a row for every post."""
+    latest: dict[UUID, datetime] = {}
+    for post in work:
+        row = post.row
+        latest[row.source_id] = max(latest.get(row.source_id, row.received_at), row.received_at)
+    for source_id, at in sorted(latest.items()):
+        EventSource.objects.filter(
+            Q(last_event_at=None) | Q(last_event_at__lt=at - _LAST_SECONDS), pk=source_id
+        ).update(last_event_at=at)

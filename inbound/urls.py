@@ -1,0 +1,9 @@
+"""Addresses of what comes back."""
+
+from django.urls import path
+
+from inbound.views import ProviderHook
+
+urlpatterns = [
+    path("hooks/<uuid:provider_id>/<str:token>", ProviderHook.as_view(), name="provider-hook")
+]

@@ -1,0 +1,1 @@
+"""Who opened or clicked, a person or a machine: pure."""

@@ -1,0 +1,211 @@
+"""What each kind's webhooks are: how they are signed and set up, and what is a hard bounce."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from providers.adapters.esp.kinds import secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from providers.adapters.esp.fields import Field
+
+# An enhanced status code (RFC 3463) somewhere in a reply.
+_STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
+# Of the address itself: unknown, moved, without a mail host, disabled.
+_ADDRESS_CODES = frozenset({"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+# Tell no more than that it is final: then the provider's own word counts.
+_VAGUE_CODES = frozenset({"5.0.0", "5.4.4", "5.5.0"})
+
+
+def code_in(text: str) -> str:
+    """Return the first enhanced status code in a reply, such as `5.1.1`; empty if there is none."""
+    found = _STATUS.search(text[:2000])
+    return ".".join(found.groups()) if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class HookKind:
+    """The webhooks of one kind of provider."""
+
+    #: Module and class of anymail's view that reads them.
+    module: str
+    view: str
+    #: What to do at the provider, a sentence each.
+    steps: tuple[str, ...]
+    #: With what posts are signed; None if the secret address is all there is.
+    key: Field | None = None
+    #: Without a key of its own, this credential of the account signs.
+    account_secret: str = ""
+    #: The reader's argument that takes the key.
+    argument: str = ""
+    #: Tells from the raw event whether the provider takes the address for dead.
+    says_hard: Callable[[Any], bool] | None = None
+    #: Posts tell of one event without saying whose; `recipient` is a guess.
+    guesses_recipient: bool = False
+
+    def is_hard(self, raw: Any, code: str) -> bool:
+        """Tell whether a bounce proves the address dead, not only this mail refused.
+
+        A code that names another cause (mailbox full, policy, content) outweighs the provider.
+        """
+        if code and code not in _VAGUE_CODES:
+            is_named = code in _ADDRESS_CODES
+            return is_named and (self.says_hard is None or self._word(raw))
+        return self.says_hard is not None and self._word(raw)
+
+    def _word(self, raw: Any) -> bool:
+        try:
+            return bool(self.says_hard and self.says_hard(raw))
+        except (KeyError, TypeError, AttributeError, IndexError):
+            return False
+
+
+def _mandrill(raw: Any) -> bool:
+    return str(raw.get("event")) == "hard_bounce" or _reject(raw) in {"hard-bounce", "invalid"}
+
+
+def _reject(raw: Mapping[str, Any]) -> str:
+    return str((raw.get("reject") or {}).get("reason") or "")
+
+
+def _mailgun(raw: Any) -> bool:
+    data = raw["event-data"]
+    return (data.get("event"), data.get("severity")) == ("failed", "permanent")
+
+
+def _resend(raw: Any) -> bool:
+    bounce = raw["data"]["bounce"]
+    kind = str(bounce.get("type") or "")
+    return kind == "Permanent" if kind else "hard bounce" in str(bounce.get("message"))
+
+
+def _sendgrid(raw: Any) -> bool:
+    if raw.get("event") == "dropped":
+        return str(raw.get("reason")).lower() in {"bounced address", "invalid"}
+    return (raw.get("event"), raw.get("type", "bounce")) == ("bounce", "bounce")
+
+
+def _sparkpost(raw: Any) -> bool:
+    inner = next(iter(raw["msys"].values())) if "msys" in raw else raw
+    return str(inner.get("bounce_class")) in {"10", "30"}
+
+
+_NEW_HOOK = "Add a webhook with the address above."
+
+HOOKS: dict[str, HookKind] = {
+    "amazon_ses": HookKind(
+        "amazon_ses",
+        "AmazonSESTrackingWebhookView",
+        (
+            "Create an SNS topic (standard) in the region of your account.",
+            "In SES, let your configuration set publish all events to that topic.",
+            "Subscribe the address above to the topic by HTTPS, without raw message delivery.",
+            "That is confirmed by itself; from then on only this topic is believed.",
+        ),
+        says_hard=lambda raw: raw["bounce"]["bounceType"] == "Permanent",
+    ),
+    "brevo": HookKind(
+        "brevo",
+        "BrevoTrackingWebhookView",
+        ("Transactional, Settings, Webhook: " + _NEW_HOOK, "Choose all events."),
+        says_hard=lambda raw: raw["event"] in {"hard_bounce", "invalid_email"},
+    ),
+    "mailersend": HookKind(
+        "mailersend",
+        "MailerSendTrackingWebhookView",
+        ("Domains, your domain, Webhooks: " + _NEW_HOOK, "Copy its signing secret to here."),
+        key=secret("key", "Signing secret", is_required=False),
+        argument="signing_secret",
+        says_hard=lambda raw: raw["data"]["type"] == "hard_bounced",
+    ),
+    "mailgun": HookKind(
+        "mailgun",
+        "MailgunTrackingWebhookView",
+        (
+            "Send, Sending, Webhooks: add the address above to every type of event.",
+            "Copy the HTTP webhook signing key of the account to here.",
+        ),
+        key=secret("key", "HTTP webhook signing key", is_required=False),
+        argument="webhook_signing_key",
+        says_hard=_mailgun,
+    ),
+    "mailjet": HookKind(
+        "mailjet",
+        "MailjetTrackingWebhookView",
+        ("Account, Event notifications: add the address above to every event, grouped.",),
+        says_hard=lambda raw: raw.get("hard_bounce") is True,
+    ),
+    "mailtrap": HookKind(
+        "mailtrap",
+        "MailtrapTrackingWebhookView",
+        ("Sending, Webhooks: " + _NEW_HOOK, "Copy its signature secret to here."),
+        key=secret("key", "Signature secret", is_required=False),
+        argument="tracking_secret",
+        says_hard=lambda raw: raw["event"] == "bounce",
+    ),
+    "mandrill": HookKind(
+        "mandrill",
+        "MandrillCombinedWebhookView",
+        ("Settings, Webhooks: " + _NEW_HOOK, "Copy its key to here."),
+        key=secret("key", "Webhook key", is_required=False),
+        argument="webhook_key",
+        says_hard=_mandrill,
+    ),
+    "postal": HookKind(
+        "postal",
+        "PostalTrackingWebhookView",
+        (
+            "Your mail server, Webhooks: " + _NEW_HOOK,
+            "Copy the server's public DKIM key (the value of p=) to here.",
+        ),
+        key=secret("key", "Public key", is_required=False),
+        argument="webhook_key",
+    ),
+    "postmark": HookKind(
+        "postmark",
+        "PostmarkTrackingWebhookView",
+        ("Your server, its message stream, Webhooks: " + _NEW_HOOK, "Choose all events."),
+        says_hard=lambda raw: raw.get("Type") in {"HardBounce", "BadEmailAddress"},
+    ),
+    "resend": HookKind(
+        "resend",
+        "ResendTrackingWebhookView",
+        ("Webhooks: " + _NEW_HOOK, "Choose all events. Copy its signing secret (whsec_…) to here."),
+        key=secret("key", "Signing secret", is_required=False),
+        says_hard=_resend,
+        guesses_recipient=True,
+    ),
+    "sendgrid": HookKind(
+        "sendgrid",
+        "SendGridTrackingWebhookView",
+        (
+            "Settings, Mail settings, Event webhooks: " + _NEW_HOOK,
+            "Switch the signed event webhook on and copy its verification key to here.",
+        ),
+        key=secret("key", "Verification key", is_required=False),
+        argument="tracking_webhook_verification_key",
+        says_hard=_sendgrid,
+    ),
+    "sparkpost": HookKind(
+        "sparkpost",
+        "SparkPostTrackingWebhookView",
+        ("Configuration, Webhooks: " + _NEW_HOOK, "Choose all events, no authentication."),
+        says_hard=_sparkpost,
+    ),
+    "unisender_go": HookKind(
+        "unisender_go",
+        "UnisenderGoTrackingWebhookView",
+        ("Webhooks: " + _NEW_HOOK, "Choose JSON. It is signed with the account's API key."),
+        account_secret="api_key",  # noqa: S106 - a name
+        argument="api_key",
+        says_hard=lambda raw: (
+            raw["status"] == "hard_bounced"
+            and raw["delivery_info"]["delivery_status"]
+            in {"err_user_unknown", "err_user_inactive", "err_domain_inactive"}
+        ),
+    ),
+}

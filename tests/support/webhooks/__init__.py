@@ -1,0 +1,1 @@
+"""Posts of providers as they come, signed as the providers sign them."""

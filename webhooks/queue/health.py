@@ -1,0 +1,113 @@
+"""How endpoints are: failing since when, paused, or switched off for good reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import F
+from django.db.models.functions import Coalesce, Greatest
+
+from alerts.models import Severity
+from alerts.services import close_alert, open_alert
+from delivery.announcements import KINDS, listen_to
+from mailservice.core.http import OutgoingHttpError, parse_url
+from mailservice.core.sql import advisory_key, lock_for_transaction
+from webhooks.kinds import ANNOUNCED
+from webhooks.models import REASON_CHARS, Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+#: An endpoint that fails for so long without a success is switched off.
+PATIENCE = timedelta(days=5)
+ALERT_KIND = "webhook.disabled"
+_LISTENERS = advisory_key("webhooks", "listeners")
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What the requests to one endpoint told of it."""
+
+    has_success: bool = False
+    has_failure: bool = False
+    error: str = ""
+    pause_seconds: float = 0.0
+    is_gone: bool = False
+
+    def add_failure(self, error: str, *, pause_seconds: float, is_gone: bool) -> None:
+        """Note a failed request."""
+        self.has_failure = True
+        self.error = error
+        self.pause_seconds = max(self.pause_seconds, pause_seconds)
+        self.is_gone |= is_gone
+
+
+def note_health(verdicts: Mapping[UUID, Verdicts], now: datetime) -> None:
+    """Write down what was learnt of endpoints, within the caller's transaction."""
+    for endpoint_id, verdict in sorted(verdicts.items()):
+        endpoints = Endpoint.objects.filter(pk=endpoint_id)
+        if verdict.pause_seconds:
+            until = now + timedelta(seconds=verdict.pause_seconds)
+            endpoints.update(paused_until=Greatest(Coalesce(F("paused_until"), until), until))
+        if verdict.has_success:
+            endpoints.filter(failing_since__isnull=False).update(failing_since=None)
+        elif verdict.has_failure:
+            endpoints.filter(failing_since__isnull=True).update(failing_since=now)
+            _give_up(endpoint_id, verdict, now)
+        if verdict.is_gone:
+            disable(endpoint_id, "The receiver answered 410: it is gone.", now=now)
+
+
+def _give_up(endpoint_id: UUID, verdict: Verdicts, now: datetime) -> None:
+    long = Endpoint.objects.filter(pk=endpoint_id, failing_since__lte=now - PATIENCE)
+    if long.exists():
+        reason = f"Nothing was taken for {PATIENCE.days} days. {verdict.error}"
+        disable(endpoint_id, reason, now=now)
+
+
+def disable(endpoint_id: UUID, reason: str, *, now: datetime) -> bool:
+    """Switch an endpoint off and raise the alarm; False if it was off."""
+    reason = reason.strip()[:REASON_CHARS]
+    changed = Endpoint.objects.filter(pk=endpoint_id, is_active=True).update(
+        is_active=False, disabled_at=now, disabled_reason=reason
+    )
+    if not changed:
+        return False
+    heed_endpoints()
+    endpoint = Endpoint.objects.defer("secret", "previous_secret").get(pk=endpoint_id)
+    open_alert(
+        kind=ALERT_KIND,
+        subject=str(endpoint_id),
+        severity=Severity.WARNING,
+        title=f"Webhook endpoint switched off: {host_of(endpoint.url)}",
+        detail=f"{reason}\nWhat happens from now on is not told to it. Once it answers again, "
+        "enable it; deliveries that failed can be replayed.",
+        link=f"/admin/webhooks/endpoint/{endpoint_id}/change/",
+    )
+    return True
+
+
+def close_alarm(endpoint_id: UUID, detail: str) -> None:
+    """End the alarm of an endpoint, if there is one."""
+    close_alert(kind=ALERT_KIND, subject=str(endpoint_id), detail=detail)
+
+
+def heed_endpoints() -> None:
+    """Have just that announced which an active endpoint wants; within a transaction."""
+    lock_for_transaction(_LISTENERS)
+    wanted: set[str] = set()
+    for kinds in Endpoint.objects.filter(is_active=True).values_list("kinds", flat=True):
+        wanted |= set(kinds or KINDS)
+    listen_to(sorted(wanted & ANNOUNCED))
+
+
+def host_of(url: str) -> str:
+    """Return where a URL leads, without its path, which may be a secret."""
+    try:
+        return parse_url(url).netloc
+    except OutgoingHttpError:
+        return "?"

@@ -1,0 +1,1 @@
+"""All writes that people and programs ask for."""
