@@ -14,7 +14,7 @@ from mailservice.core.errors import DomainError, NotFoundError
 from mailservice.core.mail import ServiceMail, Terms
 from templates_app.admin.diffs import ShownDiff, asked_versions, shown_diffs
 from templates_app.admin.forms import NoteForm, PublishForm, TestForm
-from templates_app.admin.previews import language_name
+from templates_app.admin.previews import language_name, problems_of
 from templates_app.models import Kind, Template, TemplateVersion
 from templates_app.selectors import (
     dependents,
@@ -363,7 +363,7 @@ def _concerned(template: Template) -> list[str]:
     for draft in drafts:
         label = draft.locale or "default"
         shown = f": {draft.subject}" if draft.subject else ""
-        items.append(f"{label} ({_how(before.get(draft.locale), draft)}){shown}")
+        items.append(f"{label} ({_how(before.get(draft.locale), draft)}){shown}{_trouble(draft)}")
     gone = set(before) - {draft.locale for draft in drafts}
     items += [f"{tag or 'default'} (dropped)" for tag in sorted(gone)]
     if template.kind == Kind.MAIL:
@@ -373,6 +373,16 @@ def _concerned(template: Template) -> list[str]:
         names = ", ".join(one.slug for one in mails[:20])
         items.append(f"Used by {counted(len(mails), 'published template')}: {names}")
     return items
+
+
+def _trouble(draft: TemplateVersion) -> str:
+    """Tell what keeps a draft from being filled with its sample data; empty if nothing does."""
+    try:
+        preview_version(draft)
+    except DomainError as error:
+        said = problems_of(error)
+        return f". With the sample data: {said[0].message if said else error.message}"
+    return ""
 
 
 def _how(old: TemplateVersion | None, new: TemplateVersion) -> str:

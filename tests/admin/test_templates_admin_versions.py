@@ -57,6 +57,14 @@ def test_publishing_tells_what_changes_and_keeps_who_and_why(
     assert superuser.email in history
 
 
+def test_publishing_warns_of_what_the_sample_data_lack(root: Client, template: Template) -> None:
+    draft(template, html="<p>{{ name }}, {{ nmae }}</p>")
+    page = root.get(url("publish", template.pk)).content.decode()
+    assert "With the sample data: The variable &#x27;nmae&#x27; is missing" in page
+    draft(template, html="<p>{{ name }}</p>")
+    assert "With the sample data" not in root.get(url("publish", template.pk)).content.decode()
+
+
 def test_a_layouts_mails_are_named_and_published_anew_if_wished(root: Client, db: None) -> None:
     layout = create_template(owner_id=None, slug="base", kind=Kind.LAYOUT.value)
     published(layout, subject="", html="<div>{{ content }}</div>")

@@ -113,7 +113,7 @@
   window.templateBlocks = (editor) => {
     editor.Blocks.getAll().reset();
     for (const [id, category, label, symbol, content] of BLOCKS)
-      editor.Blocks.add(id, { label, category, media: icon(symbol), content, select: true, onClick: place });
+      editor.Blocks.add(id, { label, category, media: icon(symbol), attributes: { title: label }, content, select: true, onClick: place });
     for (const [type, name] of Object.entries(NAMES))
       if (editor.Components.getType(type))
         editor.Components.addType(type, {
