@@ -9,7 +9,9 @@ worker process: its peak, and what was resident after 1 %, half and all of the m
 the relay take 5 ms for a reply and 25 ms for the last. `--growth` adds CPU per message at 50,000
 queued ÷ at 5,000. `--routing` adds CPU per message with five accounts that have prices and limits
 and twenty rules ÷ with one account and none: once where the last rule takes the cheapest account,
-once where it splits the mail among all five. Prints JSON lines, one a round, and medians.
+once where it splits the mail among all five. `--suppressions` adds CPU per message with a million
+suppressed addresses ÷ with none, and `--listening` with every result announced to a listener ÷ with
+nobody who listens. Prints JSON lines, one a round, and medians.
 """
 
 from __future__ import annotations
@@ -23,7 +25,14 @@ from typing import TYPE_CHECKING
 
 from bench import measure
 from bench.processes import SinkProcess, WorkerProcess
-from bench.stock import empty_tables, let_rest, make_accounts, make_rules, queue_mails
+from bench.stock import (
+    empty_tables,
+    let_rest,
+    make_accounts,
+    make_rules,
+    make_suppressions,
+    queue_mails,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +47,8 @@ THREADS, SLOW_THREADS = 4, 32
 GROWTH = (5_000, 50_000)
 #: What is routed: mails, accounts, rules.
 ROUTED, ACCOUNTS, RULES = 10_000, 5, 20
+#: Mails drained beside so many suppressed addresses, and beside a listener.
+BESIDE, SUPPRESSIONS = 20_000, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,9 @@ class Case:
     rules: int = 0
     #: Of the last rule, which is for all mail.
     strategy: str = "cheapest"
+    suppressions: int = 0
+    #: Kinds of announcements that somebody wants.
+    listened: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -84,6 +98,14 @@ def main() -> int:
     if arguments.routing:
         rounds = [_routing_round() for _ in range(arguments.rounds)]
         measure.report(f"routing: {ACCOUNTS} accounts, {RULES} rules against 1 and none", rounds)
+    if arguments.suppressions:
+        case = Case(BESIDE, suppressions=SUPPRESSIONS)
+        rounds = [_beside_round(case) for _ in range(arguments.rounds)]
+        measure.report(f"suppressions: {SUPPRESSIONS} addresses against none", rounds)
+    if arguments.listening:
+        case = Case(BESIDE, listened=("email.sent",))
+        rounds = [_beside_round(case) for _ in range(arguments.rounds)]
+        measure.report("listening: every result announced against nobody who listens", rounds)
     return 0
 
 
@@ -97,7 +119,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--slow", action="store_true", help="a relay with delays")
     parser.add_argument("--growth", action="store_true", help="add the 50,000 to 5,000 ratio")
     parser.add_argument("--routing", action="store_true", help="add what accounts and rules cost")
+    parser.add_argument("--suppressions", action="store_true", help="add what a long list costs")
+    parser.add_argument("--listening", action="store_true", help="add what announcing costs")
     return parser.parse_args()
+
+
+def _beside_round(case: Case) -> Figures:
+    """Compare a case with the same mails and nothing beside them."""
+    plain, loaded = drain_round(Case(case.count)), drain_round(case)
+    return {
+        "ratio": loaded["cpu_per_thousand"] / plain["cpu_per_thousand"],
+        "cpu_per_thousand_plain": plain["cpu_per_thousand"],
+        "cpu_per_thousand_beside": loaded["cpu_per_thousand"],
+        "database_ratio": loaded["database_cpu_per_thousand"] / plain["database_cpu_per_thousand"],
+    }
 
 
 def _growth_round() -> Figures:
@@ -125,7 +160,11 @@ def drain_round(case: Case, watch: Watch | None = None) -> Figures:
 
     `watch` is entered with the worker's process id while the queue drains.
     """
+    from delivery.announcements import listen_to
+
     empty_tables()
+    make_suppressions(case.suppressions)
+    listen_to(case.listened)
     with SinkProcess(is_slow=case.is_slow) as sink:
         connections = case.connections * case.processes
         make_accounts(sink.port, connections=connections, count=case.accounts)

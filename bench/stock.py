@@ -22,8 +22,27 @@ def empty_tables() -> None:
             "TRUNCATE delivery_message, delivery_content, delivery_attempt, delivery_event,"
             " delivery_lease, delivery_attachment, delivery_idempotencyrecord, providers_provider,"
             " providers_routingdecision, providers_routingrule,"
-            " providers_costday CASCADE"
+            " providers_costday, delivery_announcement CASCADE"
         )
+
+
+def make_suppressions(count: int) -> None:
+    """Suppress so many addresses that no mail of a benchmark goes to, a tenth of them by list."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM delivery_suppression")
+        if cursor.fetchone()[0] == count:
+            return
+        cursor.execute("TRUNCATE delivery_suppression")
+        cursor.execute(
+            "INSERT INTO delivery_suppression (id, address, email_type, list_key, reason, note)"
+            " SELECT gen_random_uuid(), md5(n::text) || '@left.example', '',"
+            " CASE WHEN n %% 10 = 0 THEN 'news' ELSE '' END, 'unsubscribe', ''"
+            " FROM generate_series(1, %s) n",
+            [count],
+        )
+        cursor.execute("VACUUM ANALYZE delivery_suppression")
 
 
 def let_rest() -> None:
