@@ -369,18 +369,26 @@ class Uncapped:
         """Have never wanted."""
 
 
+_own_lock = threading.Lock()
+_own: dict[int, Connections] = {}
+
+
 def own_connections() -> Connections:
     """Return this process's slots; a forked child has its own."""
-    return _connections_of(os.getpid())
-
-
-@lru_cache(maxsize=1)
-def _connections_of(pid: int) -> Connections:
-    return Connections(name_of(pid))
+    pid = os.getpid()
+    own = _own.get(pid)
+    if own is None:
+        # Two that know of half the slots each would give none back, and number them alike.
+        with _own_lock:
+            own = _own.get(pid)
+            if own is None:
+                _own.clear()
+                own = _own[pid] = Connections(name_of(pid))
+    return own
 
 
 def forget_connections() -> None:
     """Give all slots back and begin anew, as a process that knows nothing of the broker."""
-    if _connections_of.cache_info().currsize:
-        own_connections().release_all()
-        _connections_of.cache_clear()
+    own = _own.pop(os.getpid(), None)
+    if own is not None:
+        own.release_all()

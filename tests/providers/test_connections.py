@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ import pytest
 from mailservice.core.broker import redis_client
 from mailservice.core.ids import uuid7
 from providers import connections
-from providers.connections import Connections, Slot, own_connections
+from providers.connections import Connections, Slot, forget_connections, own_connections
 from providers.neighbours import is_dead_neighbour
 from tests.support.workers import ROOT, wait_until
 
@@ -279,6 +280,26 @@ def test_slots_of_a_killed_neighbour_come_free_at_once() -> None:
         slots = [own.take(account, cap=2, on_recall=lambda: None) for _ in range(3)]
     assert [slot is not None for slot in slots] == [True, True, False]
     own.release_all()
+
+
+def test_threads_that_begin_together_share_their_process_s_slots() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            forget_connections()
+            start = threading.Barrier(4)
+
+            def begin(start: threading.Barrier = start) -> Connections:
+                start.wait()
+                return own_connections()
+
+            with ThreadPoolExecutor(4) as threads:
+                found = {id(each.result()) for each in [threads.submit(begin) for _ in range(4)]}
+            assert len(found) == 1
+    finally:
+        sys.setswitchinterval(interval)
+        forget_connections()
 
 
 def url() -> str:

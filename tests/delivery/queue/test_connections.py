@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,7 +50,7 @@ class CountingServer(FaultyServer):
 
     def __init__(self, *, seconds: float) -> None:
         super().__init__()
-        self.mails = _SlowList(seconds)
+        self.mails = _SlowList(seconds, self._look)
         self.most_open = 0
 
     @property
@@ -64,8 +64,11 @@ class CountingServer(FaultyServer):
     def _serve(
         self, sock: socket.socket, script: Mapping[str, Action | list[Action]], lines: list[str]
     ) -> None:
-        self.most_open = max(self.most_open, self.open_count)
+        self._look()
         super()._serve(sock, script, lines)
+
+    def _look(self) -> None:
+        self.most_open = max(self.most_open, self.open_count)
 
     def recipients(self) -> Counter[str]:
         """How often each got mail."""
@@ -73,19 +76,21 @@ class CountingServer(FaultyServer):
 
 
 class _SlowList(list[Mail]):
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, look: Callable[[], None]) -> None:
         super().__init__()
         self._seconds = seconds
+        self._look = look
 
     def append(self, mail: Mail) -> None:
+        self._look()
         time.sleep(self._seconds)
         super().append(mail)
 
 
 @contextmanager
-def workers(*names: str) -> Iterator[dict[str, subprocess.Popen[str]]]:
+def workers(*names: str, chunk: int = 200) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """Let processes drain from the same moment on, until the end of the block."""
-    running = {name: worker(name) for name in names}
+    running = {name: worker(name, chunk) for name in names}
     try:
         for process in running.values():
             assert process.stdout is not None
@@ -101,11 +106,11 @@ def workers(*names: str) -> Iterator[dict[str, subprocess.Popen[str]]]:
             process.communicate(timeout=10)
 
 
-def worker(name: str) -> subprocess.Popen[str]:
+def worker(name: str, chunk: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", WORKER, name],
         cwd=ROOT,
-        env=environment(PROCESS_ROLE="worker"),
+        env=environment(PROCESS_ROLE="worker", DRAIN_CHUNK=str(chunk)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -121,10 +126,10 @@ def by_worker() -> Counter[str]:
 
 
 def test_processes_share_the_connections_of_an_account(user: User) -> None:
-    with CountingServer(seconds=0.01) as server:
+    with CountingServer(seconds=0.03) as server:
         smtp_account(server.port, max_connections=3)
         queue_bulk(user, 600)
-        with workers("one", "two", "three"):
+        with workers("one", "two", "three", chunk=40):
             wait_until(lambda: in_state("sent") == 600, seconds=60)
         most = server.most_open
         arrived = server.recipients()
