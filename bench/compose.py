@@ -3,13 +3,15 @@
     .venv/bin/python -m bench.compose [--count 2000]
 
 The message is the one of PERF.md: 5.1 KB of HTML with ten variables and a ten-item loop, 0.5 KB of
-text, each to another recipient. Prints CPU microseconds per message, the median of five rounds.
+text, each to another recipient; and the same with twenty links more, untracked and tracked. Prints
+CPU microseconds per message, the median of five rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import median
 from time import process_time
@@ -20,13 +22,25 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
 from bench.mail import SENDER, SUBJECT, TEXT, context, html, recipient
-from delivery.compose import CompiledContent, ContentSource, MailFields, compile_content
+from delivery.compose import (
+    CompiledContent,
+    ContentSource,
+    MailFields,
+    Marks,
+    compile_content,
+)
+from delivery.links import KeyRing
 from mailservice.core.addresses import Address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUNDS = 5
+LINK = (
+    '<p style="margin:0 0 12px"><a href="https://shop.example.com/products/{}?utm_source=news&amp;c=7"'
+    ' style="color:#123456;text-decoration:none" target="_blank">Article</a></p>\n'
+)
+_RING = KeyRing({0: b"k" * 32})
 
 
 def fields(number: int) -> MailFields:
@@ -39,11 +53,20 @@ def fields(number: int) -> MailFields:
     )
 
 
-def content(*, loop: bool, is_template: bool = True) -> CompiledContent:
+def tracked(mail: MailFields) -> MailFields:
+    """Return what belongs to a tracked message."""
+    marks = Marks(
+        "https://mail.example.com", _RING, mail.message_id, b"abcd", opens=True, clicks=True
+    )
+    return replace(mail, marks=marks)
+
+
+def content(*, loop: bool, is_template: bool = True, links: int = 0) -> CompiledContent:
     """Return the compiled content of the benchmark."""
+    more = "".join(LINK.format(number) for number in range(links))
     source = ContentSource(
         subject=SUBJECT if is_template else "Your order",
-        html=html(loop=loop),
+        html=html(loop=loop).replace("</body>", f"{more}</body>"),
         text=TEXT,
         from_email=SENDER,
         from_name="The Shop",
@@ -85,6 +108,10 @@ def main() -> None:
         content(loop=False),
         content(loop=True, is_template=False),
     )
+    linked, fixed_linked = (
+        content(loop=True, links=20),
+        content(loop=True, links=20, is_template=False),
+    )
     steps: list[tuple[str, Callable[[MailFields], object]]] = [
         ("loop template: render only", looped.render_preview),
         ("loop template: direct", looped.compose),
@@ -92,6 +119,13 @@ def main() -> None:
         ("loop template: Django EmailMultiAlternatives", lambda mail: django_mail(looped, mail)),
         ("slots only: direct", slots.compose),
         ("no variables: direct", fixed.compose),
+        ("20 links more, loop template: direct", linked.compose),
+        ("20 links more, loop template: direct, tracked", lambda m: linked.compose(tracked(m))),
+        ("20 links more, no variables: direct", fixed_linked.compose),
+        (
+            "20 links more, no variables: direct, tracked",
+            lambda m: fixed_linked.compose(tracked(m)),
+        ),
     ]
     for name, step in steps:
         sys.stdout.write(f"{name:48}{cost(step, mails):9.1f} us\n")

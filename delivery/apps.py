@@ -40,13 +40,19 @@ class DeliveryConfig(AppConfig):
     def ready(self) -> None:
         """Have the email types made after every migration, guard accounts that carried mail.
 
-        And have routing learn what becomes of sender domains.
+        And have routing learn what becomes of sender domains, and verification which templates
+        there are.
         """
         from delivery.references import use_of_provider  # noqa: PLC0415 - needs loaded apps
         from delivery.services.alignment import note_alignment  # noqa: PLC0415 - needs loaded apps
+        from delivery.services.texts import template_fault  # noqa: PLC0415 - needs loaded apps
         from providers.services import in_use_checks  # noqa: PLC0415 - needs loaded apps
+        from verification.services.token_settings import (  # noqa: PLC0415 - needs loaded apps
+            template_checks,
+        )
         from verification.signals import alignment_changed  # noqa: PLC0415 - needs loaded apps
 
         in_use_checks.append(use_of_provider)
+        template_checks.append(template_fault)
         alignment_changed.connect(note_alignment, dispatch_uid="alignment for routing")
         post_migrate.connect(ensure_email_types, sender=self, dispatch_uid="email types")

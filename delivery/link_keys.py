@@ -28,7 +28,8 @@ def key_ring() -> KeyRing:
     Once read, it serves on while the database does not answer.
     """
     held = _held
-    if held is not None and time.monotonic() - held[0] < CACHE_SECONDS:
+    if held is not None and (time.monotonic() - held[0] < CACHE_SECONDS or _lock.locked()):
+        # While one thread looks, which takes long without a database, the others go on.
         return held[1]
     return _reloaded()
 
@@ -36,8 +37,17 @@ def key_ring() -> KeyRing:
 def ring_for(token: str) -> KeyRing:
     """Return the ring to read a sealed token with: another process may just have made a key."""
     ring = key_ring()
-    if ring.knows(token):
-        return ring
+    return ring if ring.knows(token) else _fresh(ring)
+
+
+def ring_for_signed(token: str) -> KeyRing:
+    """Return the ring to verify a short signed token with, likewise."""
+    ring = key_ring()
+    return ring if ring.knows_signed(token) else _fresh(ring)
+
+
+def _fresh(ring: KeyRing) -> KeyRing:
+    """Return the ring as the database has it now, or `ring` if that was read just before."""
     held = _held
     if held is not None and time.monotonic() - held[0] < _LOOK_AGAIN_SECONDS:
         return ring
@@ -67,8 +77,12 @@ def forget_link_keys() -> None:
 
 def _reloaded() -> KeyRing:
     global _held  # noqa: PLW0603 - a cache of the whole process
+    before = _held
     with _lock:
         held = _held
+        if held is not None and held is not before:
+            # Another thread has looked while this one waited.
+            return held[1]
         try:
             ring = KeyRing(_stored() or _first())
         except DatabaseError:

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 
 from delivery.link_keys import key_ring, ring_for
+from templates_app import personal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from delivery.compose import MailFields
 
 #: What templates may name in a mail to one recipient.
-VARIABLES = ("unsubscribe_url", "preferences_url")
+VARIABLES = personal.VARIABLES
 #: Stands for the links where only their presence counts.
 STAND_INS = dict.fromkeys(VARIABLES, "https://example.com/u/x")
 

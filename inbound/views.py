@@ -30,18 +30,18 @@ _RETRY_SECONDS = "10"
 
 
 @method_decorator(csrf_exempt, name="dispatch")
-class ProviderHook(View):
-    """Keeps a genuine post and answers at once; what it says is worked off later."""
+class SecretHook(View):
+    """An address with a secret in it, where machines leave what is worked off later."""
 
     http_method_names = ["get", "head", "post", "options"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Answer; without the database, in a way that has the provider try again."""
+        """Answer; without the database, in a way that has the sender try again."""
         try:
             response = super().dispatch(request, *args, **kwargs)
         except (OperationalError, InterfaceError, OutgoingHttpError) as error:
-            logger.warning("A provider's post is put off: %s", type(error).__name__)
-            response = _answer(503, "Try again later.")
+            logger.warning("A post to %s is put off: %s", type(self).__name__, type(error).__name__)
+            response = answer(503, "Try again later.")
             response["Retry-After"] = _RETRY_SECONDS
         assert isinstance(response, HttpResponse)  # noqa: S101 - for the type checker
         response["Cache-Control"] = "no-store"
@@ -49,9 +49,13 @@ class ProviderHook(View):
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001 - Django's mark
         return response
 
+
+class ProviderHook(SecretHook):
+    """Keeps a genuine post of a provider and answers at once."""
+
     def get(self, _request: HttpRequest, provider_id: UUID, token: str) -> HttpResponse:
         """Tell providers that look before they post whether the address is right."""
-        return _answer(200 if is_token_of(_source(provider_id), token) else 404, "")
+        return answer(200 if is_token_of(_source(provider_id), token) else 404, "")
 
     def post(self, request: HttpRequest, provider_id: UUID, token: str) -> HttpResponse:
         """Keep a post."""
@@ -59,16 +63,16 @@ class ProviderHook(View):
         if not is_token_of(source, token) or source is None:
             if source is not None:
                 count_refusal(source)
-            return _answer(404, "There is no such address.")
+            return answer(404, "There is no such address.")
         if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
-            return _answer(413, f"At most {MAX_BODY_BYTES} bytes are taken.")
+            return answer(413, f"At most {MAX_BODY_BYTES} bytes are taken.")
         try:
             receive(request, source)
         except ForgedError as error:
             logger.warning("Refused a post for %s: %s", source.provider_id, error)
             count_refusal(source)
-            return _answer(403, str(error))
-        return _answer(200, "")
+            return answer(403, str(error))
+        return answer(200, "")
 
 
 def _source(provider_id: UUID) -> EventSource | None:
@@ -76,5 +80,6 @@ def _source(provider_id: UUID) -> EventSource | None:
     return rows.filter(provider_id=provider_id).first()
 
 
-def _answer(status: int, text: str) -> HttpResponse:
+def answer(status: int, text: str) -> HttpResponse:
+    """Return a text for machines, and for people who look at their logs."""
     return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")

@@ -13,6 +13,8 @@ from delivery.api.emails import Email, EmailBatch, Emails, EmailsByStatus
 from delivery.api.idempotency import idempotent
 from delivery.api.suppressions import Suppressions, SuppressionView
 from delivery.api.template_tests import TemplateTest
+from inbound.api.events import ProviderEvent, ProviderEvents, RetryProviderEvent
+from inbound.api.sources import EventAddress, RotateEventAddress, SigningKey, Topic
 from providers.api.budgets import Budgets, BudgetView
 from providers.api.costs import CostForecast, Costs, CostSplit
 from providers.api.performance import Performance
@@ -69,6 +71,13 @@ urlpatterns: list[URLPattern] = [
     _route("providers/kinds", ProviderKinds),
     _route("providers/(?P<provider_id>[^/]+)", ProviderView),
     _route("providers/(?P<provider_id>[^/]+)/test", ProviderTest),
+    _route("providers/(?P<provider_id>[^/]+)/event-address", EventAddress),
+    _route("providers/(?P<provider_id>[^/]+)/event-address/rotate", RotateEventAddress),
+    _route("providers/(?P<provider_id>[^/]+)/event-address/signing-key", SigningKey),
+    _route("providers/(?P<provider_id>[^/]+)/event-address/topic", Topic),
+    _route("provider-events", ProviderEvents),
+    _route("provider-events/(?P<event_id>[^/]+)", ProviderEvent),
+    _route("provider-events/(?P<event_id>[^/]+)/retry", RetryProviderEvent),
     _route("quotas", Quotas),
     _route("performance", Performance),
     _route("routing-rules", idempotent(RoutingRules, locate="id")),

@@ -55,8 +55,28 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"queue": "events", "expire_seconds": 86_400},
     },
+    "returned mail": {
+        "task": "inbound.tasks.process_returned_mail",
+        "schedule": 5.0,
+        "options": {"queue": "events", "expire_seconds": 86_400},
+    },
+    "read bounce mailboxes": {
+        "task": "inbound.tasks.check_bounce_mailboxes",
+        "schedule": 60.0,
+        "options": {"queue": "events", "expire_seconds": 86_400},
+    },
     "forget provider events": {
         "task": "inbound.tasks.forget_old_events",
+        "schedule": 3600.0,
+        "options": {"queue": "maintenance", "expire_seconds": 86_400},
+    },
+    "judge opens and clicks": {
+        "task": "inbound.tasks.judge_hits",
+        "schedule": 5.0,
+        "options": {"queue": "events", "expire_seconds": 86_400},
+    },
+    "forget opens and clicks": {
+        "task": "inbound.tasks.forget_old_hits",
         "schedule": 3600.0,
         "options": {"queue": "maintenance", "expire_seconds": 86_400},
     },

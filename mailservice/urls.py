@@ -16,6 +16,7 @@ urlpatterns = [
     path("", include("verification.urls")),
     path("", include("inbound.urls")),
     path("", include("inbound.unsubscribe.urls")),
+    path("", include("inbound.tracking.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("mailservice.api")),
     path("api/", include("mailservice.api")),

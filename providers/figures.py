@@ -39,6 +39,8 @@ _BATCH = 5_000
 _COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults")
 _RETURNS = ("delivered", "bounced", "complained")
 _MEDIAN, _NEARLY_ALL = 0.5, 0.95
+#: Of fewer accepted mails no rate of what came back is told: it would be chance.
+MIN_ACCEPTED = 100
 
 
 def bucket_of(duration_ms: int) -> int:
@@ -89,6 +91,16 @@ class Tally:
         return self.accepted / self.tried if self.tried else None
 
     @property
+    def bounce_rate(self) -> float | None:
+        """Return the share of accepted mails that came back for good; None of too few."""
+        return _share(self.bounced, self.accepted)
+
+    @property
+    def complaint_rate(self) -> float | None:
+        """Return the share of accepted mails that were called spam; None of too few."""
+        return _share(self.complained, self.accepted)
+
+    @property
     def p50_ms(self) -> float | None:
         """Return the median time to acceptance."""
         return percentile(self.latency, _MEDIAN)
@@ -97,6 +109,11 @@ class Tally:
     def p95_ms(self) -> float | None:
         """Return the time to acceptance that 5 % exceed."""
         return percentile(self.latency, _NEARLY_ALL)
+
+
+def _share(returned: int, accepted: int) -> float | None:
+    """Return a part of the accepted mails, 0 to 1: what came back may be of earlier mails."""
+    return min(1.0, returned / accepted) if accepted >= MIN_ACCEPTED else None
 
 
 class TallyBook:

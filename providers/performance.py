@@ -14,10 +14,17 @@ from providers import quotas
 from providers.figures import BUCKETS, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
+#: The stretches of time that people ask for; all end now.
+SPANS = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
 #: Of one account's series.
 MAX_POINTS = 1_000
 
@@ -40,9 +47,16 @@ class Point:
 
 
 _COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults")
-_SUMMED = f"""{", ".join(f"sum({name})::bigint AS {name}" for name in _COUNTS)},
+_RETURNS = ("delivered", "bounced", "complained")
+
+
+def _sums(names: Iterable[str]) -> str:
+    return ", ".join(f"sum({name})::bigint AS {name}" for name in names)
+
+
+_SUMMED = f"""{_sums(_COUNTS)},
        ARRAY[{", ".join(f"sum(latency[{place}])" for place in range(1, BUCKETS + 1))}]::bigint[]
-           AS latency"""
+           AS latency, {_sums(_RETURNS)}"""
 
 _WINDOWS = f"""
 SELECT provider_id, {_SUMMED}

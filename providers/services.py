@@ -33,6 +33,7 @@ from providers.models import (
     RoutingTarget,
 )
 from providers.pricing import MAX_MAILS, MAX_PRICE, read_tiers, written_tiers
+from providers.return_paths import parse_return_path
 from providers.routing import is_among, parse_domain_pattern
 from providers.selectors import forget_snapshot
 from providers.warm_up import check_warm_up
@@ -59,6 +60,8 @@ MAX_FEE = Decimal(10_000_000)
 MAX_RETRY_SECONDS = 7 * 86_400
 #: Kinds that send nothing to the world, so that nobody looks their domains up.
 KINDS_WITHOUT_DNS = frozenset({ProviderKind.INBOX, ProviderKind.SIMULATOR})
+#: Kinds whose envelopes we write.
+KINDS_WITH_RETURN_PATH = frozenset({ProviderKind.SMTP, ProviderKind.INBOX})
 #: What the columns hold.
 _MAX_SMALL, _MAX_INTEGER = 32_767, 2_147_483_647
 
@@ -68,6 +71,8 @@ class ProviderFields(TypedDict, total=False):
 
     from_email: str
     from_name: str
+    #: See `return_paths.parse_return_path`.
+    return_path: str
     is_active: bool
     position: int
     hourly_limit: int | None
@@ -183,6 +188,7 @@ def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
     faults = [
         *_name_faults(provider),
         *_sender_faults(provider),
+        *_return_path_faults(provider),
         *_alignment_faults(provider),
         *_number_faults(provider),
         *_owner_faults(provider),
@@ -226,6 +232,7 @@ def _save(provider: Provider, secrets: dict[str, str]) -> Provider:
             raise InvalidInputError.for_fields(faults)
         if provider.from_email:
             provider.from_email = parse_email(provider.from_email)
+        provider.return_path = parse_return_path(provider.return_path)
         provider.from_domains, _ = read_domains(provider.from_domains, "from_domains")
         provider.price_tiers = written_tiers(read_tiers(provider.price_tiers))
         provider.secrets = secrets or None
@@ -268,6 +275,19 @@ def _sender_faults(provider: Provider) -> list[Fault]:
     if own and domains and not faults and not is_among(own, frozenset(domains)):
         faults.append(("from_email", "not_allowed", "Its domain is not among the From domains."))
     return faults
+
+
+def _return_path_faults(provider: Provider) -> list[Fault]:
+    if not provider.return_path.strip():
+        return []
+    if provider.kind not in KINDS_WITH_RETURN_PATH:
+        message = "Only SMTP accounts have one: what others return, they tell by their webhooks."
+        return [("return_path", "not_allowed", message)]
+    try:
+        parse_return_path(provider.return_path)
+    except AddressError as error:
+        return [("return_path", error.code, error.message)]
+    return []
 
 
 def _alignment_faults(provider: Provider) -> list[Fault]:

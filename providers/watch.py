@@ -19,19 +19,21 @@ from providers.figures import sums_since
 from providers.models import BreakerState, Provider, ProviderHealth
 from providers.ports import Reason
 from providers.quotas import usage_of, windows
+from providers.returns import BOUNCE_RATE, COMPLAINT_RATE, OVER, rates_of, returned_since
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
     from uuid import UUID
 
     from providers.figures import Tally
     from providers.health import Opened
     from providers.models import ProviderUsage
+    from providers.returns import Rate
 
 DOWN, REFUSED = "provider.down", "provider.refused"
 QUOTA, SUCCESS_RATE = "provider.quota", "provider.success_rate"
-KINDS = (DOWN, REFUSED, QUOTA, SUCCESS_RATE)
+KINDS = (DOWN, REFUSED, QUOTA, SUCCESS_RATE, BOUNCE_RATE, COMPLAINT_RATE)
 
 #: A breaker that closes again sooner is no news.
 DOWN_AFTER = timedelta(minutes=2)
@@ -52,6 +54,27 @@ _OVER = {
     REFUSED: "It takes our credentials again, or its fault has become another.",
     QUOTA: "A new window has begun, or the limit was changed.",
     SUCCESS_RATE: "It takes enough again, or too little was sent to tell.",
+    BOUNCE_RATE: "Few enough of its mails come back again, or too little was sent to tell.",
+    COMPLAINT_RATE: "Few enough people complain again, or too little was sent to tell.",
+}
+#: (what happened to mails, what a person should do about it).
+_RETURNED = {
+    BOUNCE_RATE: (
+        "bounced",
+        (
+            "Addresses that bounced get no more mail. Find where they come from: stop that list, "
+            "and have addresses validated before they are sent to. Providers suspend accounts "
+            "over this."
+        ),
+    ),
+    COMPLAINT_RATE: (
+        "were called spam",
+        (
+            "Who complained gets no more mail. Find which mail it was among the messages that are "
+            "Complained, and stop it: write only to people who asked for it, and show them how to "
+            "unsubscribe. Mailbox providers block senders over this."
+        ),
+    ),
 }
 
 
@@ -77,7 +100,7 @@ def watch(now: datetime) -> int:
     # Read before the facts: an alert that appears in between is not closed by older ones.
     known = open_severities(KINDS)
     active = list(Provider.objects.filter(is_active=True).defer("secrets", "settings"))
-    found = {finding.key: finding for finding in _findings(active, now)}
+    found = {finding.key: finding for finding in _findings(active, known.keys(), now)}
     count = 0
     for key, finding in found.items():
         if key not in known or is_graver(finding.severity, known[key]):
@@ -111,14 +134,19 @@ def _open(finding: Finding) -> None:
     )
 
 
-def _findings(providers: list[Provider], now: datetime) -> Iterator[Finding]:
+def _findings(
+    providers: list[Provider], known: Collection[tuple[str, str]], now: datetime
+) -> Iterator[Finding]:
     health = {row.pk: row for row in ProviderHealth.objects.exclude(state=BreakerState.CLOSED)}
     usage = usage_of(providers)
     tallies = sums_since(now - RATE_OVER)
+    returned = returned_since(now - OVER)
     for provider in providers:
         yield from breaker_findings(provider, health.get(provider.pk), now)
         yield from quota_findings(provider, usage.get(provider.pk), now)
         yield from rate_findings(provider, tallies)
+        if provider.pk in returned:
+            yield from return_findings(provider, returned[provider.pk], known)
 
 
 def breaker_findings(
@@ -204,6 +232,29 @@ def rate_findings(provider: Provider, tallies: Mapping[UUID, Tally]) -> Iterator
         f"{provider.name} took only {int(rate * 100)} % of its mail in the last 15 minutes",
         f"Of {tally.tried:,} tries {tally.accepted:,} were taken, {tally.deferred:,} put off, "
         f"{tally.faults:,} met a fault of the account, {tally.unknown:,} got no answer.",
+        _link(provider.pk),
+    )
+
+
+def return_findings(
+    provider: Provider, tally: Tally, known: Collection[tuple[str, str]]
+) -> Iterator[Finding]:
+    """Tell of an account of whose mails too many bounce or are complained about."""
+    for rate in rates_of(tally):
+        subject = str(provider.pk)
+        severity = rate.severity(is_open=(rate.kind, subject) in known)
+        if severity is not None:
+            yield _returned(provider, rate, severity)
+
+
+def _returned(provider: Provider, rate: Rate, severity: Severity) -> Finding:
+    words, advice = _RETURNED[rate.kind]
+    return Finding(
+        rate.kind,
+        str(provider.pk),
+        severity,
+        f"{rate.percent:.3g} % of the mails of {provider.name} {words} in 24 hours",
+        f"{rate.count:,} of {rate.accepted:,} mails. {advice}",
         _link(provider.pk),
     )
 

@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.admin.utils import unquote
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -173,6 +174,16 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
                 change_message=text,
                 single_object=False,
             )
+
+    def note_all(self, request: HttpRequest, text: str) -> None:
+        """Write an entry of the audit trail about the model's objects as a whole."""
+        LogEntry.objects.create(
+            user_id=signed_in(request).pk,
+            content_type=ContentType.objects.get_for_model(self.model),
+            object_repr=str(self.opts.verbose_name_plural),
+            action_flag=CHANGE,
+            change_message=text,
+        )
 
     def changeform_view(
         self,

@@ -10,6 +10,7 @@ from django.urls import reverse
 from accounts.admin.console import Fact, Link
 from delivery.admin import rendering
 from delivery.admin.actions import OPERATIONS
+from delivery.admin.cards import cards_for
 from delivery.admin.timeline import MAX_ATTEMPTS, MAX_EVENTS, timeline
 from delivery.admin.wording import REASONS, TONES
 from delivery.models import Message
@@ -78,6 +79,7 @@ def page_context(
         ],
         "console_links": _links(model_admin, request, message),
         "inbox_url": _inbox_url(request, message),
+        "cards": cards_for(request, message),
         "is_moving": message.status not in FINISHED and message.status != Status.HELD,
     }
 

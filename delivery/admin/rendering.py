@@ -23,7 +23,7 @@ def preview(message: Message) -> Preview:
 
 
 def raw(message: Message) -> bytes:
-    """Return the mail as handed to the provider.
+    """Return the mail as handed to the provider, but for marks: who reads it here is not watched.
 
     Raises `DomainError`, and `FileNotFoundError` if the storage lost an attachment.
     """

@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import URLPattern, path
+from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
@@ -21,7 +22,7 @@ from accounts.admin.keyset import KeysetAdmin
 from delivery.email_types import email_types
 from delivery.intake.fields import LIST
 from delivery.models import Suppression, SuppressionReason
-from delivery.models.suppressions import ALL_MARKETING
+from delivery.models.suppressions import ALL_MARKETING, ENTERED_BY_PEOPLE
 from delivery.services.suppression_files import export_csv, import_csv
 from mailservice.core.addresses import AddressError, normalized, parse_email
 from mailservice.core.errors import DomainError
@@ -106,16 +107,69 @@ class SuppressionForm(forms.ModelForm[Suppression]):
             raise forms.ValidationError(error.message) from None
 
 
+class ScopeFilter(DropdownFilter):
+    """For which type of mail it holds."""
+
+    title = "holds for"
+    parameter_name = "type"
+
+    def lookups(
+        self, _request: HttpRequest, _admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        """Return the types."""
+        return [(name, label) for name, label in _scopes() if name]
+
+    def queryset(
+        self, _request: HttpRequest, queryset: QuerySet[Suppression]
+    ) -> QuerySet[Suppression]:
+        """Return what holds for the type."""
+        return queryset.filter(email_type=self.value()) if self.value() else queryset
+
+
+class ListFilter(TextFilter):
+    """For which list it holds."""
+
+    title = "list"
+    parameter_name = "list"
+
+    def queryset(
+        self, _request: HttpRequest, queryset: QuerySet[Suppression]
+    ) -> QuerySet[Suppression]:
+        """Return what holds for the list, named in full."""
+        name = (self.value() or "").strip()
+        if not name:
+            return queryset
+        return queryset.filter(list_key=name) if LIST.match(name) else queryset.none()
+
+
+def _may_touch(request: HttpRequest, obj: Suppression | None) -> bool:
+    if obj is None or obj.reason in ENTERED_BY_PEOPLE:
+        return True
+    return _may_lift(request)
+
+
+def _may_lift(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("delivery.lift_suppression"))
+
+
 @admin.register(Suppression)
 class SuppressionAdmin(KeysetAdmin[Suppression]):
     """List, add and remove suppressions."""
 
     form = SuppressionForm
     list_display = ("address", "scope", "reason_label", "note", "since")
-    list_filter = ("reason",)
+    list_filter = ("reason", ScopeFilter, ListFilter)
     list_filter_submit = True
     search_fields = ("address",)
     search_help_text = "Address, whole"
+
+    def has_change_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
+        """Leave what recipients caused to those who may lift it."""
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
+        """Leave what recipients caused to those who may lift it."""
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
     def get_urls(self) -> list[URLPattern]:
         """Add the ways in and out by file."""
@@ -152,17 +206,23 @@ class SuppressionAdmin(KeysetAdmin[Suppression]):
 
     def _imported(self, request: HttpRequest, form: ImportForm) -> bool:
         given = form.cleaned_data
+        name = given["file"].name[:100]
         try:
             result = import_csv(
                 given["file"],
                 reason=SuppressionReason(given["reason"]),
                 email_type=given["email_type"],
                 list_key=given["list_key"],
+                # Else what a recipient said would become something that people may remove.
+                keeps_unsubscribes=not _may_lift(request),
             )
         except DomainError as error:
             show_faults(form, error)
+            # What came before the fault is written.
+            self.note_all(request, f"Import of {name} broke off: {error.message[:300]}")
             return False
         added = counted(result.added, "suppression")
+        self.note_all(request, f"Imported {name}: {added} added.")
         messages.success(request, f"{added} added from {counted(result.read, 'line')}.")
         if result.refused:
             named = "; ".join(f"line {line}: {text}" for line, text in result.faults)
@@ -173,6 +233,7 @@ class SuppressionAdmin(KeysetAdmin[Suppression]):
         """Return all as CSV."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        self.note_all(request, "Exported all.")
         response = StreamingHttpResponse(export_csv(), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="suppressions.csv"'
         response["Cache-Control"] = "no-store, private"

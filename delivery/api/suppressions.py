@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -23,6 +24,7 @@ from delivery.services.suppressions import (
 from mailservice.core.addresses import AddressError, normalized, parse_email
 from mailservice.core.errors import NotFoundError
 from mailservice.core.rest import page_body, page_params, paginate, refuse_unknown
+from mailservice.core.sql import PLAN_FOR_VALUES, set_local
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +77,9 @@ class Suppressions(APIView):
         if reason := query.get("reason"):
             found = found.filter(reason=_reason(reason, faults))
         faults.raise_if_any()
-        rows, next_cursor = paginate(found, cursor=cursor, limit=limit)
+        with transaction.atomic():
+            set_local(PLAN_FOR_VALUES)
+            rows, next_cursor = paginate(found, cursor=cursor, limit=limit)
         return Response(page_body([_present(row) for row in rows], next_cursor))
 
     def post(self, request: Request) -> Response:

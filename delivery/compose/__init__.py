@@ -3,6 +3,7 @@
 from delivery.compose.content import CompiledContent, compile_content
 from delivery.compose.encoded import Encoded, EncodedFiles, SpoolError, encode_file
 from delivery.compose.errors import ComposeError
+from delivery.compose.marks import Marks
 from delivery.compose.source import AttachmentSource, ContentSource, MailFields
 from templates_app.rendering import Rendered as Preview
 
@@ -14,6 +15,7 @@ __all__ = [
     "Encoded",
     "EncodedFiles",
     "MailFields",
+    "Marks",
     "Preview",
     "SpoolError",
     "compile_content",

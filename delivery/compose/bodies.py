@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from binascii import b2a_base64, b2a_qp
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from delivery.compose.errors import ComposeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TransferEncoding = Literal["quoted-printable", "base64"]
 
 _LINE = 76
+#: Of a word so much stands on a line, before a soft break.
+_WORD = 75
 #: Octets from which a text is encoded line by line, and lines kept for it.
 _WORTH_SPLITTING = 1024
 _CACHED_LINES = 4096
@@ -51,6 +56,29 @@ def encode_text(text: str) -> EncodedText:
     return EncodedText("quoted-printable", b"".join(map(_quoted_line, lines)))
 
 
+def encode_pieces(pieces: Sequence[str]) -> EncodedText:
+    """Encode a canonical text in pieces: every second one is a word of base64url.
+
+    The words are this mail's own, and what is around them is shared: words stand on lines of their
+    own, so that the rest is at hand encoded. Raises `ComposeError` as `encode_text` does.
+    """
+    text = "".join(pieces)
+    if not text.isascii():
+        wire = utf8(text).replace(b"\n", b"\r\n")
+        if transfer_encoding(wire) == "base64":
+            return EncodedText("base64", wrapped_base64(wire))
+    encoded: list[bytes] = []
+    for number in range(0, len(pieces) - 1, 2):
+        *lines, last = pieces[number].encode().split(b"\n")
+        encoded += map(_quoted_line, lines)
+        encoded.append(_quoted_start(last))
+        word = pieces[number + 1].encode()
+        encoded += [word[at : at + _WORD] + b"=\r\n" for at in range(0, len(word), _WORD)]
+    lines = pieces[-1].encode().split(b"\n")
+    encoded += map(_quoted_line, lines[:-1])
+    return EncodedText("quoted-printable", b"".join(encoded))
+
+
 @lru_cache(maxsize=_CACHED_LINES)
 def _quoted_line(line: bytes) -> bytes:
     """Encode one line. Mails of one content share most of theirs, so most are at hand.
@@ -58,6 +86,13 @@ def _quoted_line(line: bytes) -> bytes:
     The line end is part of what is encoded: it makes the soft breaks CRLF.
     """
     return b2a_qp(line + b"\r\n", istext=True)
+
+
+@lru_cache(maxsize=_CACHED_LINES)
+def _quoted_start(line: bytes) -> bytes:
+    """Encode the beginning of a line, up to a soft break."""
+    # The break takes the column of the tilde.
+    return b2a_qp(line + b"~\r\n", istext=True)[:-3] + b"=\r\n" if line else b""
 
 
 def transfer_encoding(data: bytes) -> TransferEncoding:

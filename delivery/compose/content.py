@@ -13,7 +13,13 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from delivery.compose.bodies import EncodedText, encode_text, utf8
+from delivery.compose.bodies import (
+    EncodedText,
+    canonical_text,
+    encode_pieces,
+    encode_text,
+    utf8,
+)
 from delivery.compose.errors import ComposeError
 from delivery.compose.general import mime_entity
 from delivery.compose.headers import (
@@ -23,6 +29,7 @@ from delivery.compose.headers import (
     text_header,
     wire_domain,
 )
+from delivery.compose.marks import marked_pieces, places_in
 from delivery.compose.parts import mail_parts
 from delivery.compose.structure import Structure
 from mailservice.core.addresses import Address, domain_of
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from delivery.compose.marks import Marks, Places
     from delivery.compose.source import ContentSource, MailFields
     from providers.mail_data import MailData
     from providers.mail_parts import MailParts
@@ -60,6 +68,8 @@ class CompiledContent:
             self._subject_line = text_header("Subject", self._mail.subject.constant)
         self._html = _encoded(self._mail.html)
         self._text = _encoded(self._mail.text)
+        #: Where HTML that is the same in every mail can be marked, once one is.
+        self._places: Places | None = None
         self._head = _Head(source)
         self._structure = Structure(source, self.boundary)
 
@@ -130,15 +140,31 @@ class CompiledContent:
         return text_header("Subject", self._mail.render_subject(fields.context, now=fields.date))
 
     def _bodies(self, fields: MailFields) -> tuple[str, str]:
-        return self._mail.render_bodies(fields.context, now=fields.date)
+        """Return HTML, with the marks of a tracked mail, and text."""
+        html, text = self._mail.render_bodies(fields.context, now=fields.date)
+        if fields.marks is not None and self.source.html:
+            html = "".join(self._marked_pieces(html, fields.marks))
+        return html, text
+
+    def _marked_pieces(self, html: str, marks: Marks) -> list[str]:
+        html = canonical_text(html)
+        places = self._places or places_in(html)
+        if self._mail.html.is_constant:
+            self._places = places
+        return marked_pieces(html, places, marks)
 
     def _encoded_bodies(self, fields: MailFields) -> tuple[EncodedText | None, EncodedText]:
-        encoded_html, encoded_text = self._html, self._text
+        if not self.source.html:
+            return None, self._text or encode_text(self._bodies(fields)[1])
+        encoded_html = None if fields.marks else self._html
+        encoded_text = self._text
         if encoded_html is None or encoded_text is None:
-            html, text = self._bodies(fields)
+            html, text = self._mail.render_bodies(fields.context, now=fields.date)
+            if fields.marks is not None:
+                encoded_html = encode_pieces(self._marked_pieces(html, fields.marks))
             encoded_html = encoded_html or encode_text(html)
             encoded_text = encoded_text or encode_text(text)
-        return (encoded_html if self.source.html else None), encoded_text
+        return encoded_html, encoded_text
 
 
 def compile_content(source: ContentSource) -> CompiledContent:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from delivery.compose.encoded import Encoded
+    from delivery.compose.marks import Marks
     from mailservice.core.addresses import Address
 
 
@@ -50,6 +51,9 @@ class ContentSource:
     attachments: tuple[AttachmentSource, ...] = ()
     #: The mailing list it goes to; empty for none.
     list_key: str = ""
+    #: None leaves the choice to the email type.
+    track_opens: bool | None = None
+    track_clicks: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +68,5 @@ class MailFields:
     context: Mapping[str, object] | None = None
     #: Added to the content's headers; the same name replaces.
     headers: Mapping[str, str] | None = None
+    #: None for a mail that is not tracked.
+    marks: Marks | None = None

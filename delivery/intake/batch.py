@@ -19,7 +19,7 @@ from delivery.intake.message import (
     read_locale,
     read_send_at,
 )
-from delivery.intake.recipients import read_envelope
+from delivery.intake.recipients import places_of, read_envelope
 from delivery.intake.shapes import BatchInput, BatchItem, MessageInput
 from mailservice.core.errors import InvalidInputError
 from mailservice.core.headers import MAX_HEADERS
@@ -159,15 +159,20 @@ class _ItemReader:
 
     def read(self, index: int, item: object) -> BatchItem:
         faults = Faults()
+        given: dict[str, object] = {}
         if isinstance(item, dict):
-            arguments = self._arguments(canonical(item, ITEM_FIELDS, faults), faults)
+            given = canonical(item, ITEM_FIELDS, faults)
+            arguments = self._arguments(given, faults)
         elif isinstance(item, str):
-            arguments = self._arguments({"to": item}, faults)
+            given = {"to": item}
+            arguments = self._arguments(given, faults)
         else:
             faults.add("", "invalid_type", 'This must be an object such as {"to": …}.')
         error = faults.error()
         if error is not None:
             return BatchItem(index, None, error)
+        if arguments.get("validate"):
+            arguments["places"] = places_of(given, faults.names)
         return BatchItem(index, MessageInput(**arguments), None)
 
     def _arguments(self, given: dict[str, object], faults: Faults) -> Arguments:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from delivery.intake import fields
 from delivery.intake.attachments import encoded_bytes, read_attachments
 from delivery.intake.faults import Faults, clip
-from delivery.intake.recipients import read_address, read_envelope, read_reply_to
+from delivery.intake.recipients import places_of, read_address, read_envelope, read_reply_to
 from delivery.intake.shapes import MessageInput
 from mailservice.core.addresses import Address, AddressError, check_name
 
@@ -55,6 +55,8 @@ def parse_message(data: Mapping[str, object], *, now: datetime, limits: Limits) 
         given, faults, limit=limits.max_recipients
     )
     faults.raise_if_any()
+    if arguments.get("validate"):
+        arguments["places"] = places_of(given, faults.names)
     return MessageInput(**arguments)
 
 

@@ -77,6 +77,23 @@ def read_envelope(data: Mapping[str, object], faults: Faults, *, limit: int) -> 
     return _new(to, seen), _new(cc, seen), _new(bcc, seen)
 
 
+def places_of(data: Mapping[str, object], names: Mapping[str, str]) -> dict[str, str]:
+    """Return where the addresses of a good envelope stand: normal form → path.
+
+    `names` has the caller's names of fields. Of an address given twice the first place counts.
+    """
+    places: dict[str, str] = {}
+    for field in ("to", "cc", "bcc"):
+        value, name = data.get(field), names.get(field, field)
+        if value is None:
+            continue
+        one_by_one = isinstance(value, list)
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            key = normalized(parse_address(item).email)
+            places.setdefault(key, f"{name}[{index}]" if one_by_one else name)
+    return places
+
+
 def _new(addresses: list[Address], seen: set[str]) -> tuple[Address, ...]:
     kept = []
     for address in addresses:

@@ -101,6 +101,8 @@ class MessageInput:
     encrypt: bool = False
     #: Refuse recipients that mail cannot reach, as far as that is known within a second.
     validate: bool | None = None
+    #: With `validate`: where in the request an address (in normal form) stands, such as `to[1]`.
+    places: dict[str, str] | None = None
     provider_id: UUID | None = None
 
 

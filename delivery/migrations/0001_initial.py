@@ -291,6 +291,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'permissions': [('lift_suppression', 'Can remove what bounces, complaints and recipients caused')],
+                'indexes': [models.Index(fields=['reason', 'id'], name='delivery_supp_reason'), models.Index(condition=models.Q(('email_type', ''), _negated=True), fields=['email_type', 'id'], name='delivery_supp_type'), models.Index(condition=models.Q(('email_type', ''), _negated=True), fields=['email_type', 'reason', 'id'], name='delivery_supp_type_reason'), models.Index(condition=models.Q(('list_key', ''), _negated=True), fields=['list_key', 'id'], name='delivery_supp_list'), models.Index(condition=models.Q(('list_key', ''), _negated=True), fields=['list_key', 'reason', 'id'], name='delivery_supp_list_reason')],
                 'constraints': [models.UniqueConstraint(fields=('address', 'email_type', 'list_key'), name='delivery_suppression_once'), models.CheckConstraint(condition=models.Q(('email_type', ''), ('list_key', ''), _connector='OR'), name='delivery_suppression_scope')],
             },
         ),

@@ -18,6 +18,9 @@ class SuppressionReason(models.TextChoices):
     MANUAL = "manual", "Entered by hand"
 
 
+#: What people may take back who may delete suppressions; the others were caused by recipients or
+#: their servers, and take the permission `lift_suppression`.
+ENTERED_BY_PEOPLE = frozenset({SuppressionReason.MANUAL})
 #: As the email type of a suppression: all marketing mail, of types yet to come too.
 ALL_MARKETING = "*"
 
@@ -42,6 +45,32 @@ class Suppression(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [
+            ("lift_suppression", "Can remove what bounces, complaints and recipients caused")
+        ]
+        indexes = [
+            # Pages of the lists by reason, by type, by list, and by reason within one of these, of
+            # any length and however rare what is asked for has become.
+            models.Index(fields=["reason", "id"], name="delivery_supp_reason"),
+            models.Index(
+                fields=["email_type", "id"],
+                condition=~Q(email_type=""),
+                name="delivery_supp_type",
+            ),
+            models.Index(
+                fields=["email_type", "reason", "id"],
+                condition=~Q(email_type=""),
+                name="delivery_supp_type_reason",
+            ),
+            models.Index(
+                fields=["list_key", "id"], condition=~Q(list_key=""), name="delivery_supp_list"
+            ),
+            models.Index(
+                fields=["list_key", "reason", "id"],
+                condition=~Q(list_key=""),
+                name="delivery_supp_list_reason",
+            ),
+        ]
         constraints = [
             # Also the index of the check before sending.
             models.UniqueConstraint(

@@ -65,6 +65,8 @@ class Job:
     is_live: Callable[[], bool]
     #: Told about the finished job, from the sender's thread.
     done: Callable[[Job], None]
+    #: RFC 5321 MAIL FROM; empty for the From address.
+    return_path: str = ""
     started_at: datetime | None = None
     duration_ms: int = 0
     #: None: it was not put on the wire because the lease ran out, or for lack of a connection.
@@ -226,7 +228,7 @@ def _compose(job: Job, *, takes_parts: bool) -> OutgoingMail:
     fields = job.fields
     return OutgoingMail(
         message_id=job.message.id,
-        return_path=job.content.source.from_email,
+        return_path=job.return_path or job.content.source.from_email,
         recipients=job.recipients,
         data=b"" if takes_parts else job.content.compose(fields),
         needs_smtputf8=job.content.needs_smtputf8(fields)

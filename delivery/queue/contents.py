@@ -46,6 +46,8 @@ def source_of(content: Content) -> ContentSource:
         inlines_css=content.inlines_css,
         attachments=tuple(_attachment(item) for item in content.attachments.all()),
         list_key=content.list_key,
+        track_opens=content.track_opens,
+        track_clicks=content.track_clicks,
     )
 
 

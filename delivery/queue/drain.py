@@ -29,6 +29,7 @@ from delivery.queue.recovery import recover_dead
 from delivery.queue.sweep import promote_due
 from delivery.queue.warm import Warm, warm_kit
 from delivery.states import EventKind, Lane, Status
+from delivery.tracking import tracked_among
 from providers.health import is_fault
 from providers.ports import Outcome, SendResult
 from providers.quotas import mails_of, release
@@ -267,6 +268,7 @@ class Drain:
         now = self._lease.now()
         contents = self._contents.load({message.content_id for message in messages})
         suppressed = suppressed_among(messages)
+        tracked = tracked_among(messages, contents, self._types)
         ready: list[InHand] = []
         for message in messages:
             prepared = prepare(
@@ -274,6 +276,7 @@ class Drain:
                 contents.get(message.content_id),
                 types=self._types,
                 suppressed=suppressed,
+                tracked=tracked,
                 now=now,
             )
             if isinstance(prepared, InHand):

@@ -356,10 +356,14 @@ def _fitting(result: SendResult) -> bytes:
 
 
 def _without_words(result: SendResult) -> SendResult:
-    recipients = [replace(each, reply=Reply(each.reply.code)) for each in result.recipients]
-    return replace(
-        result, dialogue="", reply=Reply(result.reply.code), recipients=tuple(recipients)
-    )
+    """Return a result without what was said; the codes stay, for they tell dead addresses."""
+    recipients = [replace(each, reply=_codes_of(each.reply)) for each in result.recipients]
+    reply = _codes_of(result.reply)
+    return replace(result, dialogue="", reply=reply, recipients=tuple(recipients))
+
+
+def _codes_of(reply: Reply) -> Reply:
+    return Reply(reply.code, reply.enhanced_code[:12])
 
 
 def _unpacked(packed: bytes) -> SendResult:

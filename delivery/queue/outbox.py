@@ -14,6 +14,7 @@ from django.conf import settings
 from delivery.queue.calls import Job
 from delivery.queue.pacing import Pacer
 from delivery.queue.test_mode import TEST_SENDERS
+from delivery.return_paths import return_path_for
 from mailservice.core.addresses import domain_of
 from providers.quotas import SettlementBook
 
@@ -93,6 +94,9 @@ class Outbox:
         """Give a mail to the account's threads, when its turn comes, or to test mode's."""
         message = item.message
         number = message.attempt + len(item.attempts)
+        # Here, for sender threads do not read the database, as the keys may have to be.
+        setting = provider.return_path if provider else ""
+        return_path = return_path_for(setting, message.id, item.addresses)
         self._in_hand[message.id] = item
         entry = self._journal.hold(
             message.id,
@@ -111,6 +115,7 @@ class Outbox:
             entry=entry,
             is_live=self._may_send,
             done=self._finished.put,
+            return_path=return_path,
         )
         if provider is None:
             TEST_SENDERS.submit(job)

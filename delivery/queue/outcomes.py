@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from delivery.retries import RetryPolicy, next_attempt_at
 from delivery.states import Status
 from mailservice.core.addresses import normalized
-from providers.ports import Outcome, Reason, RecipientResult, SendResult
+from providers.bounces import classify
+from providers.ports import Outcome, Reason, RecipientResult, Reply, SendResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,36 @@ def after_attempt(
         step = _uniform(message, result, policy=policy, now=now, jitter=jitter)
         return step if step.status is Status.SENT else _mark_all(message, step)
     return _mixed(message, result, policy=policy, now=now, jitter=jitter)
+
+
+def dead_addresses(message: Claimed, result: SendResult) -> list[tuple[str, str]]:
+    """Return whom a rejection proves dead, in normal form, each with what was said.
+
+    `result` is that of the attempt by which `message` ends its claim.
+    """
+    if result.recipients:
+        return [
+            (normalized(item.address), _words_of(item.reply))
+            for item in result.recipients
+            if _is_dead(item)
+        ]
+    if not _is_dead(result):
+        return []
+    # Each was refused for itself, and they are dead or alive together: see
+    # `providers.adapters.outcomes.combine`.
+    line = _words_of(result.reply)
+    return [(normalized(entry["a"]), line) for entry in unresolved(message.recipients)]
+
+
+def _is_dead(item: SendResult | RecipientResult) -> bool:
+    if item.outcome is not Outcome.REJECTED or item.reason not in _RECIPIENT_REASONS:
+        return False
+    reply = item.reply
+    return classify(reply.code, reply.enhanced_code, reply.text, is_permanent=True).is_hard
+
+
+def _words_of(reply: Reply) -> str:
+    return _words(reply.code, reply.enhanced_code, reply.text, "")
 
 
 def _uniform(

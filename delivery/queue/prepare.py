@@ -15,6 +15,7 @@ from delivery.queue.outcomes import SERVED, Step, unresolved
 from delivery.queue.record import Ended, Tried
 from delivery.recipients import mail_fields
 from delivery.states import EventKind, Status
+from delivery.tracking import with_marks
 from delivery.unsubscribing import link_of, with_links
 from mailservice.core.addresses import domain_of, normalized
 from mailservice.core.errors import DomainError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from delivery.compose import CompiledContent, MailFields
     from delivery.models import EmailType
     from delivery.queue.claims import Claimed
+    from delivery.tracking import Tracked, TrackedMails
     from providers.routing import Asks
 
 _NONE: frozenset[str] = frozenset()
@@ -62,6 +64,8 @@ class InHand:
     refused_by: frozenset[UUID] = frozenset()
     #: Its recipient may unsubscribe with one click.
     is_marketing: bool = False
+    #: None: neither its opening nor its links.
+    tracked: Tracked | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -85,9 +89,12 @@ class InHand:
             list_key=source.list_key,
             addresses=message.addresses,
         )
-        return with_links(
+        fields = with_links(
             fields, link, is_template=source.is_template, is_marketing=self.is_marketing
         )
+        if self.tracked is None:
+            return fields
+        return with_marks(fields, self.tracked, message.addresses)
 
 
 def facts_of(item: InHand, asks: Asks) -> MessageFacts:
@@ -144,6 +151,7 @@ def prepare(
     *,
     types: Mapping[str, EmailType],
     suppressed: Suppressed,
+    tracked: TrackedMails,
     now: datetime,
 ) -> InHand | Ended:
     """Return the message ready to route, or its end if nothing is to be sent."""
@@ -164,7 +172,13 @@ def prepare(
             entry["s"] = Status.SUPPRESSED.value
     if not to_send:
         return _nobody_left(message, pending)
-    return InHand(message, content, to_send, is_marketing=email_type.is_marketing)
+    return InHand(
+        message,
+        content,
+        to_send,
+        is_marketing=email_type.is_marketing,
+        tracked=tracked.get(message.id),
+    )
 
 
 def _failed(message: Claimed, error: str) -> Ended:

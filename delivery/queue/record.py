@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from delivery.models import Attempt
+from delivery.models import Attempt, SuppressionReason
+from delivery.queue.outcomes import dead_addresses
 from delivery.queue.sequences import lock_sequences, move_sequences_on
 from delivery.states import UNFINISHED, EventKind, Status
+from delivery.suppressing import NewSuppression, add_suppressions
 from delivery.tables import ATTEMPT, ATTEMPT_ROWS, EVENT, EVENT_ROWS
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import RecordSet, to_json
@@ -155,9 +157,12 @@ class Recorder:
         carried = [_carried(message, tried) for message, tried in made]
         attempts = [_attempt_row(message, tried, self._worker) for message, tried in made]
         tallies = _tallies(ended)
+        dead = _dead(ended)
         with transaction.atomic():
             lock_sequences(sequences)
             self._apply(lease_id, ended, now)
+            if dead:
+                add_suppressions(dead)
             EVENT_ROWS.insert(EVENT, [_event_row(item, now) for item in ended if item.event])
             _store_decisions(fresh, now)
             places = settle(lease_id=lease_id, settlements=settlements, now=now, tallies=tallies)
@@ -183,6 +188,21 @@ def _are_written(ended: Iterable[Ended]) -> bool:
     """Tell whether the batch stands in the database: by any of its attempts."""
     attempt_id = next((tried.id for item in ended for tried in item.attempts), None)
     return attempt_id is not None and Attempt.objects.filter(pk=attempt_id).exists()
+
+
+def _dead(ended: Iterable[Ended]) -> list[NewSuppression]:
+    """Return the addresses that the servers' refusals prove dead; none in test mode."""
+    return [
+        NewSuppression(
+            storable(address),
+            SuppressionReason.HARD_BOUNCE,
+            note=storable(line),
+            message_id=item.message.id,
+        )
+        for item in ended
+        if item.attempts and not item.message.is_test
+        for address, line in dead_addresses(item.message, item.attempts[-1].result)
+    ]
 
 
 def _carried(message: Claimed, tried: Tried) -> Carried:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailservice.core.addresses import normalized
 from mailservice.core.errors import InvalidInputError
 from verification.services import validate_many
 from verification.validation import Verdict
@@ -22,7 +23,7 @@ def undeliverable(messages: Sequence[MessageInput | None]) -> list[InvalidInputE
     """Return per message why it cannot reach its recipients, None for those that may.
 
     Looks only at messages that ask for it, and looks names up in the DNS: not within a transaction.
-    The errors name the fields `to`, `cc` and `bcc`.
+    The errors name the places of the addresses, such as `to[1]`.
     """
     asked = [message for message in messages if message is not None and message.validate]
     addresses = {
@@ -40,8 +41,13 @@ def undeliverable(messages: Sequence[MessageInput | None]) -> list[InvalidInputE
 
 
 def _error(message: MessageInput, results: dict[str, Result]) -> InvalidInputError | None:
+    places = message.places or {}
     faults = [
-        (field, "undeliverable", _sentence(results[address.email]))
+        (
+            places.get(normalized(address.email), field),
+            "undeliverable",
+            _sentence(results[address.email]),
+        )
         for field, group in (("to", message.to), ("cc", message.cc), ("bcc", message.bcc))
         for address in group
         if results[address.email].verdict is Verdict.INVALID

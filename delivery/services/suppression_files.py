@@ -48,13 +48,13 @@ _FILL = """
 COPY suppression_import (id, address, reason, email_type, list_key, note) FROM STDIN
 """
 # In one order, so that two writers of the same addresses cannot deadlock.
-_TAKE = f"""
+_TAKE = """
 INSERT INTO delivery_suppression (id, address, reason, email_type, list_key, note)
 SELECT DISTINCT ON (address, email_type, list_key) id, address, reason, email_type, list_key, note
   FROM suppression_import
  ORDER BY address, email_type, list_key, (reason = 'unsubscribe'), id
-{KEEP_THE_WEIGHTIER}
-"""  # noqa: S608 - names from this program only
+"""
+_KEEP_ALL = "ON CONFLICT (address, email_type, list_key) DO NOTHING"
 
 
 @dataclass(slots=True)
@@ -91,11 +91,13 @@ def import_csv(
     email_type: str = "",
     list_key: str = "",
     is_dry_run: bool = False,
+    keeps_unsubscribes: bool = False,
 ) -> Imported:
     """Write the suppressions of a CSV file (UTF-8); lines that cannot be read are left out.
 
     With a header its columns are found by name (`COLUMNS`), without one the first is the address.
-    `reason` and scope hold for lines that have none of their own. Raises `InvalidInputError` for
+    `reason` and scope hold for lines that have none of their own. A weightier reason replaces an
+    unsubscribe, unless the import `keeps_unsubscribes`. Raises `InvalidInputError` for
     the field `file`; what came before the fault is written then, and may be imported again.
     """
     result = Imported()
@@ -105,19 +107,20 @@ def import_csv(
         while chunk := list(islice(rows, CHUNK_LINES)):
             result.read += len(chunk)
             if not is_dry_run:
-                result.added += _write(chunk)
+                result.added += _write(chunk, keeps_unsubscribes=keeps_unsubscribes)
     finally:
         text.detach()  # else it would close the caller's file
     return result
 
 
-def _write(chunk: list[Row]) -> int:
+def _write(chunk: list[Row], *, keeps_unsubscribes: bool) -> int:
+    conflict = _KEEP_ALL if keeps_unsubscribes else KEEP_THE_WEIGHTIER
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_STAGE)
         with cursor.copy(_FILL) as copy:
             for row in chunk:
                 copy.write_row((uuid7(), *row))
-        cursor.execute(_TAKE)
+        cursor.execute(_TAKE + conflict)
         added: int = cursor.rowcount
         # The next chunk may be of the same transaction.
         cursor.execute("DROP TABLE suppression_import")

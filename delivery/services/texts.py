@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 MAX_CPU_SECONDS = 5.0
 
 
+def template_fault(owner_id: UUID, name: str) -> str | None:
+    """Return why an owner's mail cannot be written with a template, None if it can."""
+    try:
+        published_text(name=name, user_id=owner_id)
+    except InvalidInputError as error:
+        return str(error.details["template"][0]["message"])
+    return None
+
+
 class Patience:
     """The CPU time of this thread that one request may spend on its templates.
 

@@ -14,7 +14,8 @@ from delivery.models import SuppressionReason
 from delivery.states import EventKind
 from mailservice.core.addresses import normalized
 from providers.adapters.esp.messages import METADATA_KEY
-from providers.adapters.esp.webhooks import HOOKS, code_in
+from providers.adapters.esp.webhooks import HOOKS
+from providers.bounces import BounceClass, BounceVerdict, status_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,14 @@ _PLAIN = {
     "autoresponded": EventKind.AUTO_REPLIED,
 }
 _REFUSALS = frozenset({"bounced", "rejected", "failed"})
+_TRANSIENT = BounceVerdict(BounceClass.TRANSIENT, is_hard=False)
+_BY_REASON = {
+    "invalid": BounceVerdict(BounceClass.ADDRESS, is_hard=True),
+    "timed_out": _TRANSIENT,
+    "blocked": BounceVerdict(BounceClass.POLICY, is_hard=False),
+    "unsubscribed": BounceVerdict(BounceClass.POLICY, is_hard=False),
+    "spam": BounceVerdict(BounceClass.CONTENT, is_hard=False),
+}
 # An id as our Message-IDs and metadata have it.
 _OUR_ID = re.compile(r"<?([0-9a-f]{32})@[^<>\s]+>?\Z")
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
@@ -60,9 +69,8 @@ class Heard:
 
 def heard(event: Any, *, kind: str, received_at: datetime) -> Heard | None:
     """Return what an event of anymail says, or None if it says nothing of a mail's fate."""
-    hook = HOOKS[kind]
-    code = code_in(_text(event.mta_response, 2000))
-    meaning, suppress = _meaning(event, is_hard=hook.is_hard(event.esp_event, code), code=code)
+    verdict = _verdict(event, kind)
+    meaning, suppress = _meaning(event, verdict)
     if meaning is None:
         return None
     remote_id = _text(event.message_id, 200)
@@ -73,23 +81,38 @@ def heard(event: Any, *, kind: str, received_at: datetime) -> Heard | None:
         key=_key(event, kind),
         recipient="" if _is_guess(event, kind) else _address(event.recipient),
         detail=_detail(event),
-        data=_data(event, code),
+        data=_data(event, verdict),
         suppress=suppress,
         message_id=ours or _header_id(remote_id),
         remote_id="" if ours else remote_id,
     )
 
 
+def _verdict(event: Any, kind: str) -> BounceVerdict | None:
+    """Return why a mail came back or waits; None if the event tells of neither."""
+    what = str(event.event_type)
+    if what not in _REFUSALS | {"deferred"}:
+        return None
+    verdict = HOOKS[kind].verdict(event.esp_event, _reply(event))
+    if verdict.bounce_class is not BounceClass.UNKNOWN:
+        return verdict
+    # Without a reply that tells, anymail's reading of the provider's own words does.
+    return _TRANSIENT if what == "deferred" else _BY_REASON.get(str(event.reject_reason), verdict)
+
+
+def _reply(event: Any) -> str:
+    return _text(event.mta_response, 2000)
+
+
 def _meaning(
-    event: Any, *, is_hard: bool, code: str
+    event: Any, verdict: BounceVerdict | None
 ) -> tuple[EventKind | None, SuppressionReason | None]:
     what = str(event.event_type)
     if what == "complained":
         return EventKind.COMPLAINED, SuppressionReason.COMPLAINT
     if what not in _REFUSALS:
         return _PLAIN.get(what), None
-    reason = event.reject_reason
-    if is_hard or (reason == "invalid" and not code):
+    if verdict is not None and verdict.is_hard:
         return EventKind.BOUNCED, SuppressionReason.HARD_BOUNCE
     return EventKind.SOFT_BOUNCED, None
 
@@ -146,9 +169,10 @@ def _detail(event: Any) -> str:
     return _text(event.mta_response, 500) or _text(event.description, 500)
 
 
-def _data(event: Any, code: str) -> dict[str, Any] | None:
+def _data(event: Any, verdict: BounceVerdict | None) -> dict[str, Any] | None:
     found = {
-        "code": code,
+        "class": verdict.bounce_class.value if verdict else "",
+        "code": status_in(_reply(event)),
         "reason": _text(event.reject_reason, 40),
         "url": _text(event.click_url, 2000),
         "user_agent": _text(event.user_agent, 500),

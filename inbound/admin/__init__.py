@@ -1,5 +1,5 @@
 """The admin of what comes back."""
 
-from inbound.admin import events, sources
+from inbound.admin import events, hits, returned, returned_mailboxes, sources
 
-__all__ = ["events", "sources"]
+__all__ = ["events", "hits", "returned", "returned_mailboxes", "sources"]

@@ -6,13 +6,11 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
-from django.urls import URLPattern, path
-from django.views.decorators.http import require_POST
+from django.contrib import admin
 from unfold.decorators import display
 
-from accounts.admin.console import Fact, counted
-from accounts.admin.keyset import KeysetAdmin
+from accounts.admin.console import Fact
+from inbound.admin.kept import KeptAdmin
 from inbound.models import RawEvent, RawStatus
 from inbound.services.intake import try_again
 from mailservice.core.presentation import moment
@@ -32,7 +30,7 @@ _SHOWN_CHARS = 50_000
 
 
 @admin.register(RawEvent)
-class RawEventAdmin(KeysetAdmin[RawEvent]):
+class RawEventAdmin(KeptAdmin[RawEvent]):
     """List and read posts; have them worked off again."""
 
     list_display = ("state", "account", "received", "attempts", "error")
@@ -40,32 +38,17 @@ class RawEventAdmin(KeysetAdmin[RawEvent]):
     list_filter = ("status", "source")
     list_filter_submit = True
     list_select_related = ("source__provider",)
-    actions = ("again",)
+    noun = "post"
+    try_again = staticmethod(try_again)
     #: What an empty list says.
     empty_title = "Nothing was told"
     empty_text = "What providers post to an event address appears here and is kept for a while."
     empty_icon = "forum"
 
-    def get_urls(self) -> list[URLPattern]:
-        """Add the button of one post."""
-        again = self.admin_site.admin_view(require_POST(self.again_view))
-        return [
-            path("<uuid:object_id>/again/", again, name=f"{self.url_prefix}_again"),
-            *super().get_urls(),
-        ]
-
     def get_queryset(self, request: HttpRequest) -> Any:
         """Leave bodies and secrets where they are."""
         hidden = ("source__token", "source__secrets", "source__provider__secrets")
         return super().get_queryset(request).defer("body", "headers", *hidden)
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        """Allow none: posts come from outside."""
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Allow none: they are forgotten by themselves."""
-        return False
 
     # --- pages ------------------------------------------------------------------------------------
 
@@ -79,7 +62,6 @@ class RawEventAdmin(KeysetAdmin[RawEvent]):
         """Show one post."""
         del form_url, extra_context
         row = self.get_or_404(request, object_id)
-        may_change = self.has_change_permission(request, row) and row.status != RawStatus.NEW
         return self.page(
             request,
             "inbound/admin/raw_event.html",
@@ -94,27 +76,8 @@ class RawEventAdmin(KeysetAdmin[RawEvent]):
             ],
             headers=sorted(row.headers.items()),
             body=_readable(bytes(row.body)),
-            again_url=self.url("again", row.pk) if may_change else "",
+            again_url=self.again_url(request, row) if row.status != RawStatus.NEW else "",
         )
-
-    def again_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Have one post worked off again."""
-        self.require_change(request)
-        row = self.get_or_404(request, object_id)
-        if try_again(ids=[row.pk]):
-            self.note(request, [row], "Tried again.")
-            messages.success(request, "It is worked off again in a moment.")
-        else:
-            messages.info(request, "It is waiting already.")
-        return self.back_to(self.url("change", row.pk))
-
-    @admin.action(description="Try again", permissions=["change"])
-    def again(self, request: HttpRequest, queryset: Any) -> None:
-        """Have the chosen posts worked off again."""
-        rows = list(queryset)
-        count = try_again(ids=[row.pk for row in rows])
-        self.note(request, rows, "Tried again.")
-        messages.success(request, f"{counted(count, 'post')} will be worked off again.")
 
     # --- columns ----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -24,7 +24,7 @@ from inbound.adapters import posts
 from inbound.adapters.normal import heard
 from inbound.models import EventSource, RawEvent, RawStatus
 from inbound.selectors.matching import Clue, messages_of
-from mailservice.core.sql import RecordSet, to_json
+from inbound.services.batches import SOON, RowTable, apply_all_or_each, wait_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,20 +38,10 @@ logger = logging.getLogger(__name__)
 #: Events applied in one transaction, more or less: posts are not split.
 BATCH_EVENTS = 400
 _FIRST_POSTS, _MOST_POSTS = 20, 400
-#: After so long events of a message that another process holds are tried again.
-_SOON = timedelta(seconds=2)
-#: Waits of unmatched posts double up to this.
-_LONGEST_WAIT = timedelta(minutes=2)
 #: The time of the last post is noted no more often than this.
 _LAST_SECONDS = timedelta(seconds=10)
 
-_VERDICTS = RecordSet({"id": "uuid", "status": "text", "error": "text", "due_at": "timestamptz"})
-_WRITE = f"""
-UPDATE inbound_rawevent e
-   SET status = r.status, error = r.error, due_at = r.due_at,
-       attempts = LEAST(e.attempts + 1, 32000)
-  FROM {_VERDICTS.source} WHERE e.id = r.id
-"""  # noqa: S608 - names from this module only, values are parameters
+_POSTS = RowTable("inbound_rawevent")
 
 
 @dataclass(slots=True)
@@ -153,21 +143,11 @@ def _news(source: EventSource, one: Heard, message_id: UUID) -> News:
 
 def _apply(work: Sequence[_Post]) -> int:
     """Apply the news of all posts; return how much was new."""
-    try:
-        with transaction.atomic():
-            return _tell(work)
-    except (DataError, IntegrityError, ValueError):
-        # One post holds what the database will not: the others must not suffer.
-        return sum(_apply_alone(post) for post in work)
 
+    def blame(post: _Post, why: str) -> None:
+        post.fault = why
 
-def _apply_alone(post: _Post) -> int:
-    try:
-        with transaction.atomic():
-            return _tell([post])
-    except (DataError, IntegrityError, ValueError) as error:
-        post.fault = f"Cannot be stored: {type(error).__name__}: {error}"[:500].replace("\x00", "")
-        return 0
+    return apply_all_or_each(work, _tell, blame)
 
 
 def _tell(work: Sequence[_Post]) -> int:
@@ -210,8 +190,7 @@ def _write(work: Iterable[_Post], now: datetime) -> None:
     for post in work:
         status, error, due_at = _verdict(post, now)
         rows.append({"id": post.row.pk, "status": status.value, "error": error, "due_at": due_at})
-    with connection.cursor() as cursor:
-        cursor.execute(_WRITE, [to_json(rows)])
+    _POSTS.write(rows)
 
 
 def _verdict(post: _Post, now: datetime) -> tuple[RawStatus, str, datetime]:
@@ -219,16 +198,12 @@ def _verdict(post: _Post, now: datetime) -> tuple[RawStatus, str, datetime]:
     if post.fault:
         return RawStatus.FAILED, post.fault, now
     if post.waiting:
-        return RawStatus.NEW, f"{post.waiting} of {len(post.heard)} wait for a worker", now + _SOON
+        return RawStatus.NEW, f"{post.waiting} of {len(post.heard)} wait for a worker", now + SOON
     if post.strangers:
         status = RawStatus.NEW if now < post.row.patient_until else RawStatus.UNMATCHED
         text = f"{post.strangers} of {len(post.heard)} belong to no mail that this account sent"
-        return status, text, now + _wait(post.row.attempts)
+        return status, text, now + wait_after(post.row.attempts)
     return RawStatus.DONE, "", now
-
-
-def _wait(attempts: int) -> timedelta:
-    return min(_SOON * (1 << min(attempts, 10)), _LONGEST_WAIT)
 
 
 def _note_last(work: Iterable[_Post]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -15,18 +14,19 @@ from inbound.adapters import posts, sns
 from inbound.adapters.posts import ForgedError
 from inbound.dispatch import wake_events
 from inbound.models import EventSource, RawEvent, RawStatus
+from inbound.services.batches import RowTable
 from inbound.services.sources import hook_url, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from uuid import UUID
 
     from django.http import HttpRequest
 
 #: So long events wait for a message that they belong to: workers record some time after the send.
 PATIENCE = timedelta(minutes=10)
 _MAX_HEADER_CHARS = 300
-_BATCH = 2_000
 
 
 def receive(request: HttpRequest, source: EventSource) -> None:
@@ -73,26 +73,7 @@ def try_again(*, ids: Iterable[UUID]) -> int:
 
 def delete_old(*, now: datetime) -> int:
     """Forget posts older than `RAW_EVENT_DAYS`, in short statements; return how many."""
-    before = now - timedelta(days=settings.RAW_EVENT_DAYS)
-    # The key tells the time, so its index finds the oldest.
-    limit = _first_id_at(before)
-    statement = (
-        "DELETE FROM inbound_rawevent WHERE id IN ("
-        "SELECT id FROM inbound_rawevent WHERE id < %s ORDER BY id LIMIT %s "
-        "FOR UPDATE SKIP LOCKED)"
-    )
-    total = 0
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [limit, _BATCH])
-            count = int(cursor.rowcount)
-        total += count
-        if count < _BATCH:
-            return total
-
-
-def _first_id_at(moment: datetime) -> UUID:
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    return RowTable("inbound_rawevent").delete_before(now - timedelta(days=settings.RAW_EVENT_DAYS))
 
 
 def _check_sns(body: bytes, source: EventSource) -> None:

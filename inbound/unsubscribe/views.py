@@ -46,6 +46,7 @@ class _LinkPage(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Answer; without the database, with a page that says so."""
+        _forget_cookies(request)
         try:
             link = read_link(kwargs.pop("token"))
             if link is None and request.method in {"GET", "HEAD", "POST"}:
@@ -155,6 +156,12 @@ def _preferences_page(
         preferences=service.preferences_of(link),
         is_saved=is_saved,
     )
+
+
+def _forget_cookies(request: HttpRequest) -> None:
+    """Have no cookie set, renewed or removed, whatever cookies came along."""
+    request.COOKIES = {}
+    request.META.pop("CSRF_COOKIE_NEEDS_UPDATE", None)
 
 
 def _pairs(request: HttpRequest) -> list[tuple[str, str]]:

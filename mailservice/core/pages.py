@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 API_PREFIX = "/api/"
+#: Pixels and links of mails, too, know no cookies and are asked for often.
+_PLAIN_PREFIXES = (API_PREFIX, "/o/", "/c/")
 #: For whoever opens an answer of the API in a browser after all.
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
@@ -32,7 +34,7 @@ class _PagesOnly:
 
     def __call__(self, request: HttpRequest) -> Any:
         """Do what the middleware does, for pages."""
-        if request.path_info.startswith(API_PREFIX):
+        if request.path_info.startswith(_PLAIN_PREFIXES):
             return self.get_response(request)
         return super().__call__(request)  # type: ignore[misc]  # the middleware's, next in line
 
@@ -42,7 +44,7 @@ class ContentPolicy(CSPMiddleware):
 
     def __call__(self, request: HttpRequest) -> Any:
         """Answer with a policy, unless the view has set one."""
-        if not request.path_info.startswith(API_PREFIX):
+        if not request.path_info.startswith(_PLAIN_PREFIXES):
             return super().__call__(request)
         response: Any = self.get_response(request)
         response.setdefault("Content-Security-Policy", API_POLICY)

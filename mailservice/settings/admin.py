@@ -85,6 +85,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Messages", "mail", "delivery.message"),
+                    _item("Opens and clicks", "ads_click", "inbound.hit"),
                     _item("Local inbox", "inbox", "providers.inboxmail"),
                 ],
             },
@@ -95,6 +96,8 @@ UNFOLD: dict[str, Any] = {
                     _item("Providers", "dns", "providers.provider"),
                     _item("Event addresses", "webhook", "inbound.eventsource"),
                     _item("Provider events", "forum", "inbound.rawevent"),
+                    _item("Returned mail", "undo", "inbound.returnedmail"),
+                    _item("Bounce mailboxes", "inbox", "inbound.bouncemailbox"),
                     _item("Routing rules", "alt_route", "providers.routingrule"),
                     _item("Costs", "payments", "providers.costday"),
                     _item("Budgets", "savings", "providers.budget"),

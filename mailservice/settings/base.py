@@ -60,6 +60,18 @@ def _at_least(name: str, default: int, minimum: int) -> int:
     return int(value)
 
 
+def _percents(name: str, default: str) -> tuple[float, float]:
+    """Return a lower and a higher percentage, such as "5,10"."""
+    text = env.str(name, default=default)
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0
+    if not 0 < low <= high <= 100:  # noqa: PLR2004 - percent
+        raise ImproperlyConfigured(f"{name}: use two percentages, the lower first, such as 5,10.")
+    return low, high
+
+
 # --- who we are -----------------------------------------------------------------------------------
 
 DEBUG = env.flag("DEBUG", default=False)
@@ -263,8 +275,16 @@ IDEMPOTENCY_DAYS = _at_least("IDEMPOTENCY_DAYS", 2, 1)
 
 #: After so many days what providers posted is forgotten; its events stay with the messages.
 RAW_EVENT_DAYS = _at_least("RAW_EVENT_DAYS", 30, 1)
+#: After so many days hits of pixels and links are forgotten; events stay with the messages.
+TRACKING_HIT_DAYS = _at_least("TRACKING_HIT_DAYS", 90, 1)
 #: A stand-in for Amazon SNS, such as http://127.0.0.1:4566: its certificates are believed too.
 SNS_STAND_IN_URL = env.str("SNS_STAND_IN_URL", default="").rstrip("/")
+
+#: Percent of the mails that an account accepted in 24 hours: (warning, critical) of alerts.
+BOUNCE_RATE_ALERT = _percents("BOUNCE_RATE_ALERT", "5,10")
+COMPLAINT_RATE_ALERT = _percents("COMPLAINT_RATE_ALERT", "0.1,0.3")
+#: Of fewer mails neither is told.
+RATE_ALERT_MIN_MAILS = _at_least("RATE_ALERT_MIN_MAILS", 500, 1)
 
 # --- verification ---------------------------------------------------------------------------------
 
@@ -366,7 +386,8 @@ CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = _at_least("HSTS_SECONDS", 31_536_000 if HTTPS else 0, 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
-if env.flag("BEHIND_PROXY", default=False):
+BEHIND_PROXY = env.flag("BEHIND_PROXY", default=False)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

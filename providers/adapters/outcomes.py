@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from providers.bounces import classify
 from providers.ports import Outcome, Reason, RecipientResult, Reply, Scope, SendResult
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ def combine(
 
     The leading verdict, in this order, speaks for the mail: accepted, unknown, not accepted by the
     provider, not accepted for now, rejected. `recipients` names those not accepted if some were; it
-    names everyone if nobody was accepted and outcomes or reasons differ; else it is empty.
+    names everyone if nobody was accepted and outcomes or reasons differ, or what rejections say of
+    the address; else it is empty.
     """
     lead = min((verdict for _, verdict in verdicts), key=_rank)
     if lead.outcome is Outcome.ACCEPTED:
         listed = [(a, v) for a, v in verdicts if v.outcome is not Outcome.ACCEPTED]
-    elif all((v.outcome, v.reason) == (lead.outcome, lead.reason) for _, v in verdicts):
+    elif all(_facts(v) == _facts(lead) for _, v in verdicts):
         listed = []
     else:
         listed = list(verdicts)
@@ -61,6 +63,15 @@ def combine(
         retry_after_seconds=lead.retry_after_seconds,
         dialogue=dialogue,
     )
+
+
+def _facts(verdict: Verdict) -> tuple[object, ...]:
+    """Return what is the same of verdicts that one stands for."""
+    if verdict.outcome is not Outcome.REJECTED:
+        return (verdict.outcome, verdict.reason)
+    reply = verdict.reply
+    bounce = classify(reply.code, reply.enhanced_code, reply.text, is_permanent=True)
+    return (verdict.outcome, verdict.reason, bounce.is_hard)
 
 
 def _rank(verdict: Verdict) -> int:

@@ -31,6 +31,7 @@ from providers.health import close_breaker
 from providers.models import Provider, ProviderKind
 from providers.selectors import forget_snapshot
 from providers.services import (
+    KINDS_WITH_RETURN_PATH,
     KINDS_WITHOUT_DNS,
     create_provider,
     delete_provider,
@@ -140,10 +141,13 @@ class ProviderAdmin(FormsByKind[Provider], DeletingAdmin[Provider]):
         takes: tuple[str, ...] = ("takes_attachments",)
         if form.kind not in KINDS_WITHOUT_DNS:
             takes = ("requires_alignment", *takes)
+        ends: tuple[str, ...] = ("is_active",)
+        if form.kind in KINDS_WITH_RETURN_PATH:
+            ends = ("return_path", *ends)
         return (
             (
                 f"{FORMS[form.kind].kind.label}",
-                {"fields": (("name", "owner"), ("from_email", "from_name"), "is_active")},
+                {"fields": (("name", "owner"), ("from_email", "from_name"), *ends)},
             ),
             *own,
             (

@@ -28,6 +28,7 @@ _ZONES = sorted(available_timezones())
 _COLUMNS = (
     "from_email",
     "from_name",
+    "return_path",
     "is_active",
     "position",
     "hourly_limit",

@@ -19,6 +19,7 @@ from providers.admin.figures import all_quotas_of, short_kind
 from providers.admin.states import fault_in_words, state_of
 from providers.models import BreakerState, DomainSlowdown, RoutingTarget
 from providers.quotas import windows
+from providers.returns import rates_of, returned_in
 from providers.routing import Strategy, price_text, success_rate
 from providers.routing.scores import failure_percent
 from providers.warm_up import warm_up_limit
@@ -105,6 +106,20 @@ class SlowDomain:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReturnedRow:
+    """What came back within one stretch of time."""
+
+    span: str
+    accepted: int
+    bounced: int
+    bounce_rate: str
+    bounced_tone: str
+    complained: int
+    complaint_rate: str
+    complained_tone: str
+
+
 def panel_of(request: HttpRequest, provider: Provider, now: datetime) -> dict[str, Any]:
     """Return the context of `console/provider_panel.html`."""
     span = SPANS.get(request.GET.get("span", ""), SPANS["24h"])
@@ -124,6 +139,7 @@ def panel_of(request: HttpRequest, provider: Provider, now: datetime) -> dict[st
         "tiles": _tiles(hour, day),
         "breaker": breaker_of(provider),
         "quotas": quota_rows(provider, now),
+        "returned": returned_rows(provider.pk, now),
         "warm_up": warm_up_in_words(provider.warm_up, today),
         "time_zone": zone,
         "spans": SPANS.values(),
@@ -247,6 +263,43 @@ def rate_tone(share: float | None) -> str:
     if share >= _GOOD:
         return "is-good"
     return "is-warning" if share >= _FAIR else "is-bad"
+
+
+def returned_rows(provider_id: UUID, now: datetime) -> list[ReturnedRow]:
+    """Return how much of an account's mail came back in each span; empty without any mail."""
+    spans = performance.SPANS
+    tallies = returned_in(provider_id, [now - reach for reach in spans.values()])
+    if not any(tally.accepted or tally.bounced or tally.complained for tally in tallies):
+        return []
+    rows = []
+    for span, tally in zip(spans, tallies, strict=True):
+        bounced, complained = rates_of(tally)
+        rows.append(
+            ReturnedRow(
+                span,
+                tally.accepted,
+                tally.bounced,
+                small_percent(tally.bounce_rate),
+                return_tone(tally.bounce_rate, bounced.thresholds),
+                tally.complained,
+                small_percent(tally.complaint_rate),
+                return_tone(tally.complaint_rate, complained.thresholds),
+            )
+        )
+    return rows
+
+
+def small_percent(share: float | None) -> str:
+    """Return a small share in percent; “too few” mails where it would be chance."""
+    return "too few" if share is None else f"{100 * share:.2f} %"
+
+
+def return_tone(share: float | None, thresholds: tuple[float, float]) -> str:
+    """Return the colour of a share of mails that came back."""
+    warning, critical = thresholds
+    if share is None or 100 * share < warning:
+        return ""
+    return "is-bad" if 100 * share >= critical else "is-warning"
 
 
 def _rules(provider: Provider) -> list[RuleUse]:

@@ -39,6 +39,7 @@ _COLUMNS: Table = {
     "name": ("name", is_text),
     "from_email": ("from_email", is_text),
     "from_name": ("from_name", is_text),
+    "return_path": ("return_path", is_text),
     "is_active": ("is_active", is_flag),
     "position": ("position", is_number),
     "hourly_limit": ("hourly_limit", is_number),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
@@ -17,12 +16,13 @@ from mailservice.core.rest import page_body, refuse_unknown
 from providers import performance
 from providers.api.accounts import PAGE_PARAMS, page_of, readable
 from providers.figures import Tally, recent
-from providers.performance import MAX_POINTS, Step
+from providers.performance import MAX_POINTS, SPANS, Step
 from providers.routing import success_rate
 from providers.routing.scores import failure_percent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from rest_framework.request import Request
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from providers.models import Provider
     from providers.performance import Point
 
-WINDOWS = {
-    "1h": timedelta(hours=1),
-    "24h": timedelta(hours=24),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-}
 _USUAL_WINDOW = "24h"
 #: Of all series in one answer.
 MAX_POINTS_PER_ANSWER = 10_000
@@ -85,13 +79,13 @@ class Performance(APIView):
 def _read(query: Mapping[str, str], now: datetime) -> _Question:
     window, step = query.get("window", _USUAL_WINDOW), query.get("step")
     time_zone = query.get("time_zone", "UTC")
-    if window not in WINDOWS:
-        raise _unknown("window", f"Use one of {', '.join(WINDOWS)}.")
+    if window not in SPANS:
+        raise _unknown("window", f"Use one of {', '.join(SPANS)}.")
     if step is not None and step not in list(Step):
         raise _unknown("step", f"Use one of {', '.join(Step)}.")
     if time_zone not in available_timezones():
         raise _unknown("time_zone", "Use a name such as Europe/Berlin or UTC.")
-    return _Question(window, now - WINDOWS[window], now, Step(step) if step else None, time_zone)
+    return _Question(window, now - SPANS[window], now, Step(step) if step else None, time_zone)
 
 
 def _unknown(field: str, message: str) -> InvalidInputError:
@@ -139,7 +133,7 @@ def present(
 
 
 def present_tally(tally: Tally) -> dict[str, Any]:
-    """Return counts and what follows from them; null where nothing was tried."""
+    """Return counts and what follows from them; null where too little is known to tell."""
     answered = tally.accepted + tally.rejected
     return {
         "accepted": tally.accepted,
@@ -151,6 +145,11 @@ def present_tally(tally: Tally) -> dict[str, Any]:
         "rejection_rate": _rounded(tally.rejected / answered if answered else None, 4),
         "p50_ms": _rounded(tally.p50_ms, 1),
         "p95_ms": _rounded(tally.p95_ms, 1),
+        "delivered": tally.delivered,
+        "bounced": tally.bounced,
+        "complained": tally.complained,
+        "bounce_rate": _rounded(tally.bounce_rate, 4),
+        "complaint_rate": _rounded(tally.complaint_rate, 5),
     }
 
 

@@ -50,6 +50,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('smtp', 'SMTP account'), ('inbox', 'Local inbox (keeps mail here, for development)'), ('simulator', 'Simulator (scripted faults)'), ('amazon_ses', 'Amazon SES'), ('brevo', 'Brevo'), ('mailersend', 'MailerSend'), ('mailgun', 'Mailgun'), ('mailjet', 'Mailjet'), ('mailtrap', 'Mailtrap'), ('mandrill', 'Mailchimp Transactional (Mandrill)'), ('postal', 'Postal'), ('postmark', 'Postmark'), ('resend', 'Resend'), ('scaleway', 'Scaleway TEM'), ('sendgrid', 'SendGrid'), ('sparkpost', 'SparkPost'), ('unisender_go', 'Unisender Go')], default='smtp', max_length=20)),
                 ('from_email', models.CharField(blank=True, help_text='For mail that names no From.', max_length=320, verbose_name='From address')),
                 ('from_name', models.CharField(blank=True, max_length=200, verbose_name='From name')),
+                ('return_path', models.CharField(blank=True, help_text='Where mail that cannot be delivered comes back: bounces@example.com, to which a signed +token is added, or @bounces.example.com for a whole domain; empty for the From address.', max_length=254)),
                 ('settings', models.JSONField(blank=True, default=dict)),
                 ('secrets', mailservice.core.secrets.EncryptedJSONField(blank=True, editable=False, null=True)),
                 ('is_active', models.BooleanField(default=True, verbose_name='active')),

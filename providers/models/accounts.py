@@ -69,6 +69,13 @@ class Provider(models.Model):
         "From address", max_length=320, blank=True, help_text="For mail that names no From."
     )
     from_name = models.CharField("From name", max_length=200, blank=True)
+    return_path = models.CharField(
+        max_length=254,
+        blank=True,
+        help_text="Where mail that cannot be delivered comes back: bounces@example.com, to which a "
+        "signed +token is added, or @bounces.example.com for a whole domain; empty for the From "
+        "address.",
+    )
     settings = models.JSONField(default=dict, blank=True)
     secrets = EncryptedJSONField(null=True, blank=True, editable=False)
     is_active = models.BooleanField("active", default=True)

@@ -12,6 +12,8 @@ from templates_app.engine.locales import formatting_locale
 from templates_app.engine.plain import object_fault
 from templates_app.engine.schema import context_faults, inferred_schema
 from templates_app.models import Kind, Template, TemplateVersion
+from templates_app.personal import VARIABLES as PERSONAL_VARIABLES
+from templates_app.personal import sample_links
 from templates_app.rendering import (
     Bundle,
     CompiledMail,
@@ -130,7 +132,11 @@ def _shown(template: Template, done: Finished, reader: Reader) -> Preview:
     context = template.sample if reader.context is None else reader.context
     if fault := object_fault("context", context):
         raise InvalidInputError.for_fields([fault])
-    if template.schema and (faults := context_faults(template.schema, context)):
+    # As in mail that is sent: what the author gives under these names comes first.
+    context = {**sample_links(), **context}
+    if template.schema and (
+        faults := context_faults(template.schema, context, given=PERSONAL_VARIABLES)
+    ):
         raise InvalidInputError.for_fields(faults)
     text_language = done.mail.locale
     mail = replace(done.mail, locale=formatting_locale(text=text_language, asked=reader.locale))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from alerts.models import Alert
 from delivery.models import Message
 from mailservice.core.ids import uuid7
 from providers.admin.states import AccountState, state_of
-from providers.figures import Tally, add
+from providers.figures import Returns, Tally, add, add_returns
 from providers.models import (
     AlignedDomains,
     BreakerState,
@@ -49,6 +50,7 @@ def test_a_new_account_s_page_says_what_there_is_nothing_of(root: Client, smtp: 
     assert "Nothing was spent in these days." in html
     assert "Closed: mail passes" in html
     assert "No rule names it: it takes mail in the usual order, at position 100." in html
+    assert "No mail in the last 30 days." in html
     assert "<canvas" not in html
 
 
@@ -66,6 +68,24 @@ def test_the_figures_of_the_last_hour_and_day_are_told(root: Client, smtp: Provi
     assert tiles["Counts for routing as"].value == "90 %"
     assert tiles["Median time"].value == "192 ms"
     assert tiles["95 % within"].value == "250 ms"
+
+
+def test_what_came_back_is_told_for_each_span_with_its_colour(root: Client, smtp: Provider) -> None:
+    now = timezone.now()
+    add(smtp.pk, Tally(accepted=99), now)
+    add_returns({smtp.pk: Returns(bounced=1)}, now)
+    add(smtp.pk, Tally(accepted=901), now - timedelta(hours=2))
+    add_returns({smtp.pk: Returns(bounced=59, complained=3)}, now - timedelta(hours=3))
+    add(smtp.pk, Tally(accepted=9000), now - timedelta(days=20))
+    rows = {row.span: row for row in panel(root, smtp)["returned"]}
+    hour, day, month = rows["1h"], rows["24h"], rows["30d"]
+    assert (hour.bounced, hour.bounce_rate, hour.complaint_rate) == (1, "too few", "too few")
+    assert (day.accepted, day.bounced, day.complained) == (1000, 60, 3)
+    assert (day.bounce_rate, day.bounced_tone) == ("6.00 %", "is-warning")
+    assert (day.complaint_rate, day.complained_tone) == ("0.30 %", "is-bad")
+    assert rows["7d"] == replace(day, span="7d")
+    assert (month.bounce_rate, month.bounced_tone) == ("0.60 %", "")
+    assert "6.00 %" in root.get(page(smtp)).content.decode()
 
 
 def test_the_charts_stack_the_outcomes_of_the_chosen_time(root: Client, smtp: Provider) -> None:

@@ -74,6 +74,19 @@ def test_an_account_may_ask_for_aligned_domains_and_tells_which_are(root: Client
     assert "requires_alignment" not in inbox
 
 
+def test_an_account_has_a_return_path_where_envelopes_are_ours(root: Client) -> None:
+    refused = root.post(ADD, form(return_path="x" * 19 + "@example.com", password="secret-word"))
+    assert errors_of(refused) == {
+        "return_path": ["At most 18 characters may stand before the @-sign: a token follows."]
+    }
+    saved = root.post(ADD, form(return_path="@Bounces.Example.com", password="secret-word"))
+    assert saved.status_code == 302
+    assert Provider.objects.get().return_path == "@bounces.example.com"
+    for kind, is_there in (("smtp", True), ("inbox", True), ("simulator", False)):
+        html = root.get(ADD.replace("smtp", kind)).content.decode()
+        assert ("return_path" in html) is is_there
+
+
 def test_a_new_account_is_saved_with_its_password_encrypted(root: Client) -> None:
     answer = root.post(ADD, form(password="hunter2-secret"))
     assert answer.status_code == 302

@@ -70,3 +70,35 @@ def test_types_are_marked_as_marketing_with_words_for_recipients(root: Client) -
     page = root.get("/admin/delivery/emailtype/marketing/change/").content.decode()
     assert all(f'name="{name}"' in page for name in ("is_marketing", "title", "description"))
     assert EmailType.objects.get(pk="marketing").is_marketing
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, {"all", "type", "wide", "list", "bounce"}),
+        ({"reason__exact": "hard_bounce"}, {"bounce"}),
+        ({"type": "marketing"}, {"type"}),
+        ({"type": "*"}, {"wide"}),
+        ({"list": "spring"}, {"list"}),
+        ({"list": "spr"}, set()),
+        ({"list": "\0"}, set()),
+        ({"list": "spring", "reason__exact": "hard_bounce"}, set()),
+        ({"type": "nonsense"}, set()),
+        ({"q": "TYPE@example.net"}, {"type"}),
+    ],
+)
+def test_the_list_is_narrowed_by_reason_type_list_and_address(
+    root: Client, query: dict[str, str], expected: set[str]
+) -> None:
+    for name, fields in {
+        "all": {},
+        "type": {"email_type": "marketing"},
+        "wide": {"email_type": "*"},
+        "list": {"list_key": "spring"},
+        "bounce": {"reason": "hard_bounce"},
+    }.items():
+        Suppression.objects.create(address=f"{name}@example.net", **fields)
+    answer = root.get(PAGE, query)
+    assert answer.status_code == 200
+    found = {row.address.partition("@")[0] for row in answer.context["cl"].result_list}
+    assert found == expected

@@ -156,6 +156,10 @@ def test_the_mails_page_shows_dots_for_the_link(root, user):
 def test_settings_are_made_and_changed_with_faults_at_their_fields(root, user):
     wrong = {"owner": user.pk, "app_name": "Shop", "redirects": "https://a.example\nnope"}
     assert "Begin with https://" in root.post(f"{PROFILES}add/", wrong).content.decode()
+    lost = {"owner": user.pk, "app_name": "Shop", "template": "lost", "redirects": ""}
+    answer = root.post(f"{PROFILES}add/", lost).content.decode()
+    assert "There is no published template &#x27;lost&#x27;." in answer
+    assert not VerificationProfile.objects.exists()
     right = wrong | {
         "redirects": "https://a.example\nHTTPS://B.example/x",
         "from_email": "a@b.example",

@@ -28,6 +28,11 @@ NOTHING = {
     "rejection_rate": None,
     "p50_ms": None,
     "p95_ms": None,
+    "delivered": 0,
+    "bounced": 0,
+    "complained": 0,
+    "bounce_rate": None,
+    "complaint_rate": None,
 }
 
 
@@ -73,6 +78,11 @@ def test_sums_of_a_window_with_rates_percentiles_and_the_score(api: Api, user: U
             "rejection_rate": 0.2,
             "p50_ms": 12.0,
             "p95_ms": 15.6,
+            "delivered": 0,
+            "bounced": 0,
+            "complained": 0,
+            "bounce_rate": 0.0,
+            "complaint_rate": 0.0,
             "reliability_score": 95.0,
         }
     ]
@@ -179,3 +189,42 @@ def test_a_page_takes_four_statements_however_many_accounts(api: Api, user: User
         assert len(read(api, "?step=hour")["results"]) == 5
     assert len(captured) == 4
     assert not any("secrets" in query["sql"] for query in captured)
+
+
+def come_back(provider: Provider, ago: timedelta, **counts: int) -> None:
+    figures.add_returns({provider.pk: figures.Returns(**counts)}, timezone.now() - ago)
+
+
+@pytest.mark.parametrize(
+    ("window", "bounce_rate", "complaint_rate"),
+    [("1h", None, None), ("24h", 0.025, 0.0), ("7d", 0.015, 0.005), ("30d", 0.0075, 0.0025)],
+)
+def test_what_came_back_is_told_of_the_mails_of_the_same_window(
+    api: Api, user: User, window: str, bounce_rate: float | None, complaint_rate: float | None
+) -> None:
+    provider = account(user)
+    for hours, accepted in ((0.5, 99), (2, 101), (30, 200), (200, 400)):
+        add(provider, timedelta(hours=hours), accepted)
+    come_back(provider, timedelta(minutes=10), delivered=80, bounced=4)
+    come_back(provider, timedelta(hours=3), bounced=1)
+    come_back(provider, timedelta(hours=30), bounced=1, complained=2)
+    found = read(api, f"?window={window}")["results"][0]
+    assert (found["bounce_rate"], found["complaint_rate"]) == (bounce_rate, complaint_rate)
+    assert found["delivered"] == 80
+
+
+def test_points_of_a_series_tell_what_came_back_in_them(api: Api, user: User) -> None:
+    provider = account(user)
+    add(provider, timedelta(minutes=5), 1000)
+    come_back(provider, timedelta(minutes=5), delivered=900, bounced=20, complained=3)
+    point = next(one for one in read(api, "?step=hour")["results"][0]["series"] if one["accepted"])
+    counts = (point["delivered"], point["bounced"], point["complained"])
+    assert counts == (900, 20, 3)
+    assert (point["bounce_rate"], point["complaint_rate"]) == (0.02, 0.003)
+
+
+def test_more_may_come_back_than_was_sent_meanwhile(api: Api, user: User) -> None:
+    provider = account(user)
+    add(provider, timedelta(minutes=5), 100)
+    come_back(provider, timedelta(minutes=5), bounced=150)
+    assert read(api)["results"][0]["bounce_rate"] == 1.0

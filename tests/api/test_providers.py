@@ -33,6 +33,7 @@ SENDGRID = {"kind": "sendgrid", "name": "grid", "secrets": {"api_key": MARKER}}
 COLUMNS = {
     "from_email": "shop@example.com",
     "from_name": "Łódź Shop",
+    "return_path": "bounces@example.com",
     "is_active": False,
     "position": 7,
     "hourly_limit": 100,
@@ -58,6 +59,7 @@ COLUMNS = {
 DEFAULTS = {
     "from_email": "",
     "from_name": "",
+    "return_path": "",
     "is_active": True,
     "position": 100,
     "hourly_limit": None,
@@ -192,6 +194,13 @@ def test_the_least_is_a_kind_a_name_and_what_the_kind_needs(api: Api) -> None:
         ({"from_domains": "example.com"}, {"from_domains": "invalid_type"}),
         ({"from_domains": [5]}, {"from_domains[0]": "invalid_type"}),
         ({"requires_alignment": "yes"}, {"requires_alignment": "invalid_type"}),
+        ({"return_path": 5}, {"return_path": "invalid_type"}),
+        ({"return_path": "bounces"}, {"return_path": "invalid_email"}),
+        ({"return_path": f"{'x' * 19}@example.com"}, {"return_path": "too_long"}),
+        (
+            {"kind": "simulator", "settings": {}, "return_path": "b@example.com"},
+            {"return_path": "not_allowed"},
+        ),
         ({"from_domains": ["x@y"]}, {"from_domains[0]": "invalid_domain"}),
         ({"takes_attachments": 1}, {"takes_attachments": "invalid_type"}),
         ({"price_per_thousand": "cheap"}, {"price_per_thousand": "invalid_type"}),

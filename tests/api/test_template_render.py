@@ -54,6 +54,31 @@ def test_render_takes_version_locale_and_context(api: Api) -> None:
     assert "contxt" in faults_of(api.post("/templates/welcome/render", {"contxt": {}}))
 
 
+STRICT = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name"],
+    "properties": {"name": {"type": "string"}},
+}
+
+
+@pytest.mark.parametrize("schema", [{}, STRICT])
+def test_links_of_recipients_need_no_sample_data(api: Api, schema: dict[str, object]) -> None:
+    text = "{{ name }}: {{ unsubscribe_url }} {{ preferences_url }}"
+    made(api, texts={"default": {"subject": "x", "text": text}}, schema=schema)
+    body = api.post("/templates/welcome/render", {"marketing": True}).json()
+    link = "https://mail.example.com/u/sample"
+    assert body["text"].strip() == f"Ann: {link} {link}/preferences"
+    assert body["missing"] == []
+    own = {"name": "Bob", "unsubscribe_url": "https://shop.example.com/off"}
+    if not schema:
+        given = api.post("/templates/welcome/render", {"context": own}).json()
+        assert given["text"].strip() == f"Bob: https://shop.example.com/off {link}/preferences"
+    sent = api.post("/templates/welcome/test-send", {"to": "ann@example.com"})
+    assert sent.status_code == 202
+    assert link in Message.objects.get().content.text
+
+
 def test_a_missing_variable_says_what_is_known_and_what_was_meant(api: Api) -> None:
     html = "<p>\n{{ order.totl }}</p>"
     made(api, texts={"default": {"subject": "x", "html": html}})

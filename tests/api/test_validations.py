@@ -274,7 +274,9 @@ def test_mail_to_where_it_cannot_arrive_is_refused_if_asked(api: Api) -> None:
     refused = api.post("/emails", mail(to=["ann@acme.io", "bob@nowhere.io"], validate=True))
     assert refused.status_code == 400
     assert refused.json()["details"] == {
-        "to": [{"code": "undeliverable", "message": "bob@nowhere.io: The domain does not exist."}]
+        "to[1]": [
+            {"code": "undeliverable", "message": "bob@nowhere.io: The domain does not exist."}
+        ]
     }
     assert not Message.objects.exists()
     assert api.post("/emails", mail(to="bob@nowhere.io", validate=False)).status_code == 202
@@ -317,6 +319,19 @@ def test_each_item_of_a_batch_is_looked_at_that_asks_for_it(api: Api) -> None:
         {"messages": [mail(to="a@null.io", validate=True), mail(to="a@null.io")]},
     ).json()
     assert [("error" in each) for each in whole["results"]] == [True, False]
+
+
+def test_a_refused_recipient_is_named_where_it_was_given(api: Api) -> None:
+    envelope = {
+        "to": ["ann@acme.io", "Ann <ANN@acme.io>", {"email": "bob@nowhere.io"}],
+        "cc": ["bob@nowhere.io", "c@acme.io", "c@null.io"],
+        "bcc": "d@nowhere.io",
+    }
+    refused = api.post("/emails", mail(validate=True, **envelope)).json()
+    assert list(refused["details"]) == ["to[2]", "cc[2]", "bcc"]
+    aliased = mail(validate=True, recipients=["a@acme.io", "a@null.io"])
+    del aliased["to"]
+    assert list(api.post("/emails", aliased).json()["details"]) == ["recipients[1]"]
 
 
 def test_validate_must_be_a_flag(api: Api) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from accounts.models import User
 from accounts.services import create_api_key
 from delivery.models import Message, Suppression
 from mailservice.core.broker import redis_client
+from templates_app.services import create_template, publish, save_draft
 from tests.support.api import Api, api_with
 from tests.support.verification import QUEUE, let_pass
 from verification.models import Verification, VerificationProfile
@@ -226,11 +228,33 @@ def test_settings_are_read_and_changed(user):
         ({"redirects": "x"}, "redirects"),
         ({"app_name": 5}, "app_name"),
         ({"template": "a b"}, "template"),
+        ({"template": "missing"}, "template"),
         ({"owner": 1}, "owner"),
     ):
         response = api.patch("/verifications/settings", fields)
         assert list(response.json()["details"]) == [field]
     assert VerificationProfile.objects.get().app_name == "Shop"
+
+
+def test_settings_name_only_templates_that_mail_can_be_written_with(other: Api, user: User) -> None:
+    api, path = api_with(user, "verifications:settings"), "/verifications/settings"
+
+    def faults(name: str) -> Any:
+        return api.patch(path, {"template": name}).json()["details"]["template"]
+
+    sentence = "There is no published template 'welcome'."
+    assert faults("welcome") == [{"code": "not_found", "message": sentence}]
+    other.post("/templates", {"name": "welcome"})
+    template = create_template(owner_id=user.pk, slug="own")
+    save_draft(template_id=template.pk, locale="", subject="Hi", html="", text="x")
+    assert faults("welcome")[0]["code"] == faults("own")[0]["code"] == "not_found"
+    publish(template_id=template.pk)
+    assert api.patch(path, {"template": "own"}).json()["template"] == "own"
+    assert api.patch(path, {"template": str(template.pk)}).status_code == 200
+    assert api.patch(path, {"template": None}).json()["template"] == ""
+    # What was right once hinders no other change.
+    VerificationProfile.objects.update(template="gone")
+    assert api.patch(path, {"app_name": "Shop"}).json()["template"] == "gone"
 
 
 def test_without_broker_mails_are_still_limited_per_address(api, settings, monkeypatch):

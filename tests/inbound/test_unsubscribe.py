@@ -102,6 +102,15 @@ def test_any_conforming_post_unsubscribes_with_200_and_no_cookie(
     assert rows() == [(BOB, "marketing", "", "unsubscribe")]
 
 
+@pytest.mark.parametrize("path", ["", "/preferences"])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_cookies_that_come_along_are_neither_renewed_nor_removed(path: str, method: str) -> None:
+    cookies = "sessionid=abc; csrftoken=malformed; messages=x"
+    answer = fetch(f"{token()}{path}", method, Cookie=cookies)
+    assert not answer.cookies
+    assert not answer.has_header("Set-Cookie")
+
+
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [

@@ -54,6 +54,25 @@ def test_missing_entries_are_created(beat: Any) -> None:
             86_400,
         ),
         "provider events": ("inbound.tasks.process_events", "every 2 seconds", "events", 86_400),
+        "returned mail": (
+            "inbound.tasks.process_returned_mail",
+            "every 5 seconds",
+            "events",
+            86_400,
+        ),
+        "read bounce mailboxes": (
+            "inbound.tasks.check_bounce_mailboxes",
+            "every 60 seconds",
+            "events",
+            86_400,
+        ),
+        "judge opens and clicks": ("inbound.tasks.judge_hits", "every 5 seconds", "events", 86_400),
+        "forget opens and clicks": (
+            "inbound.tasks.forget_old_hits",
+            "every 3600 seconds",
+            "maintenance",
+            86_400,
+        ),
         "forget provider events": (
             "inbound.tasks.forget_old_events",
             "every 3600 seconds",

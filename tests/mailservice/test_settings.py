@@ -54,6 +54,8 @@ def test_a_missing_variable_stops_the_start_with_its_name(name: str) -> None:
         ("TIME_ZONE", "Mars/Olympus"),
         ("PUBLIC_URL", "mail.example.com"),
         ("LOG_LEVEL", "LOUD"),
+        ("BOUNCE_RATE_ALERT", "10,5"),
+        ("COMPLAINT_RATE_ALERT", "0.1"),
     ],
 )
 def test_a_wrong_value_stops_the_start_with_its_name(name: str, value: str) -> None:

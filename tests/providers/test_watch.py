@@ -17,7 +17,7 @@ from alerts.queue import notify_all
 from delivery.models import Content, Message
 from mailservice.core.ids import uuid7
 from providers import health
-from providers.figures import Tally, add
+from providers.figures import Returns, Tally, add, add_returns
 from providers.models import Provider, ProviderHealth
 from providers.ports import Outcome, Reason, Reply, Scope, SendResult
 from providers.quotas import Settlement, settle
@@ -215,6 +215,91 @@ def test_what_is_long_past_does_not_count(account: Provider) -> None:
     assert watch(NOW) == 0
 
 
+# --- what comes back ------------------------------------------------------------------------------
+
+
+def come_back(account: Provider, at: datetime = NOW, **counts: int) -> None:
+    add_returns({account.pk: Returns(**counts)}, at)
+
+
+def test_bounces_are_told_from_5_percent_of_500_mails_and_are_critical_from_10(
+    account: Provider,
+) -> None:
+    add(account.pk, Tally(accepted=499), NOW)
+    come_back(account, bounced=25)
+    assert watch(NOW) == 0
+    add(account.pk, Tally(accepted=1), NOW)
+    assert [watch(NOW) for _ in range(2)] == [1, 0]
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.severity, alert.subject) == (
+        "provider.bounce_rate", "warning", str(account.pk),
+    )  # fmt: skip
+    assert alert.title == "5 % of the mails of Relay bounced in 24 hours"
+    assert alert.detail.startswith("25 of 500 mails. Addresses that bounced get no more mail.")
+    assert "have addresses validated" in alert.detail
+    assert alert.link == f"/admin/providers/provider/{account.pk}/change/"
+    come_back(account, bounced=25)
+    assert [watch(NOW) for _ in range(2)] == [1, 0]
+    alert.refresh_from_db()
+    assert (alert.severity, alert.title) == (
+        "critical",
+        "10 % of the mails of Relay bounced in 24 hours",
+    )
+
+
+def test_complaints_are_told_from_a_tenth_of_a_percent_and_are_critical_from_three(
+    account: Provider,
+) -> None:
+    add(account.pk, Tally(accepted=2000), NOW)
+    come_back(account, complained=1)
+    assert watch(NOW) == 0
+    come_back(account, complained=1)
+    assert watch(NOW) == 1
+    assert open_now() == [("provider.complaint_rate", "warning")]
+    assert Alert.objects.get().title == ("0.1 % of the mails of Relay were called spam in 24 hours")
+    come_back(account, complained=4)
+    watch(NOW)
+    assert open_now() == [("provider.complaint_rate", "critical")]
+
+
+def test_a_rate_that_dances_about_its_threshold_is_told_once(account: Provider) -> None:
+    add(account.pk, Tally(accepted=1000), NOW)
+    come_back(account, bounced=50)
+    watch(NOW)
+    add(account.pk, Tally(accepted=249), NOW)
+    # 4.003 %: below what opens it, not below four fifths of that.
+    assert watch(NOW) == 0
+    assert open_now() == [("provider.bounce_rate", "warning")]
+    add(account.pk, Tally(accepted=2), NOW)
+    assert watch(NOW) == 1
+    assert open_now() == []
+    assert Alert.objects.get().closing.startswith("Few enough of its mails come back again")
+    # And as low as that it does not open.
+    come_back(account, bounced=5)
+    assert watch(NOW) == 0
+
+
+def test_what_came_back_is_forgotten_after_24_hours(account: Provider) -> None:
+    add(account.pk, Tally(accepted=1000), NOW)
+    come_back(account, bounced=100)
+    assert watch(NOW + timedelta(hours=23, minutes=59)) == 1
+    assert watch(NOW + timedelta(hours=24)) == 1
+    assert open_now() == []
+
+
+def test_thresholds_are_settings(account: Provider, settings) -> None:
+    settings.BOUNCE_RATE_ALERT, settings.RATE_ALERT_MIN_MAILS = (1.0, 2.0), 100
+    add(account.pk, Tally(accepted=100), NOW)
+    come_back(account, bounced=1)
+    watch(NOW)
+    assert open_now() == [("provider.bounce_rate", "warning")]
+
+
+def test_returns_of_an_account_that_sent_nothing_alert_nobody(account: Provider) -> None:
+    come_back(account, bounced=600, complained=600)
+    assert watch(NOW) == 0
+
+
 # --- together -------------------------------------------------------------------------------------
 
 
@@ -227,7 +312,7 @@ def test_the_number_of_queries_does_not_grow_with_the_accounts(account: Provider
     before = queries()
     for number in range(20):
         Provider.objects.create(name=f"p{number}", kind="simulator", daily_limit=10)
-    assert queries() == before == 5
+    assert queries() == before == 6
 
 
 def test_refused_credentials_reach_the_people_on_call(account: Provider, settings) -> None:

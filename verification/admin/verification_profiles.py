@@ -49,7 +49,8 @@ class ProfileForm(forms.ModelForm[VerificationProfile]):
         data = super().clean() or self.cleaned_data
         if self.errors:
             return data
-        for path, message in profile_faults(**self.values()):
+        owner = data.get("owner") or self.instance.owner
+        for path, message in profile_faults(owner_id=owner.pk, **self.values()):
             self.add_error(path.partition("[")[0], message)
         return data
 

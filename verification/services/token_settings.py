@@ -17,8 +17,13 @@ from verification.tokens.redirects import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
+
+
+#: Asked for the name of a template and its user's id: each returns why their mail cannot be written
+#: with it, or None. Apps above this one append theirs when they are ready.
+template_checks: list[Callable[[UUID, str], str | None]] = []
 
 
 def save_profile(
@@ -26,6 +31,7 @@ def save_profile(
 ) -> VerificationProfile:
     """Set how an owner's verifications look and lead. Raises `InvalidInputError` by field."""
     values, faults = _read_profile(app_name, from_email, redirects)
+    faults += _template_faults(owner_id, template)
     if faults:
         raise InvalidInputError.for_fields(faults)
     profile, _ = VerificationProfile.objects.update_or_create(
@@ -35,11 +41,11 @@ def save_profile(
 
 
 def profile_faults(
-    *, app_name: str, from_email: str, template: str, redirects: Sequence[str]
+    *, owner_id: UUID, app_name: str, from_email: str, template: str, redirects: Sequence[str]
 ) -> list[tuple[str, str]]:
     """Return what `save_profile` would refuse, as (field, message)."""
-    del template  # a name; whether there is such a template shows when it is used
     _, faults = _read_profile(app_name, from_email, redirects)
+    faults += _template_faults(owner_id, template)
     return [(path, message) for path, _, message in faults]
 
 
@@ -59,6 +65,15 @@ def _read_profile(
         faults.append(("from_email", error.code, error.message))
     prefixes = _read_redirects(redirects, faults)
     return {"app_name": app_name, "from_email": from_email, "redirects": prefixes}, faults
+
+
+def _template_faults(owner_id: UUID, template: str) -> list[tuple[str, str, str]]:
+    """Return what is wrong with a template that is new in the settings."""
+    held = VerificationProfile.objects.filter(owner_id=owner_id).values_list("template", flat=True)
+    if not template or template == held.first():
+        return []
+    found = (check(owner_id, template) for check in template_checks)
+    return [("template", "not_found", message) for message in found if message]
 
 
 def checked_redirect(url: str, profile: VerificationProfile | None) -> str:

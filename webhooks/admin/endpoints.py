@@ -142,19 +142,21 @@ class EndpointAdmin(DeletingAdmin[Endpoint]):
             ],
             may_replay=may_change,
             replay_url=self.url("replay", endpoint.pk),
-            console_links=self._links(endpoint) if may_change else [],
+            console_links=self._links(request, endpoint) if may_change else [],
         )
 
-    def _links(self, endpoint: Endpoint) -> list[Link]:
+    def _links(self, request: HttpRequest, endpoint: Endpoint) -> list[Link]:
         switch = ("Disable", "pause") if endpoint.is_active else ("Enable", "play_arrow")
-        return [
+        links = [
             Link("Send test", self.url("test", endpoint.pk), "send"),
             Link("Replay failed", self.url("replay", endpoint.pk), "replay"),
             Link("Rotate secret", self.url("rotate", endpoint.pk), "key"),
             Link(switch[0], self.url("switch", endpoint.pk), switch[1]),
             Link("Edit", self.url("edit", endpoint.pk), "edit"),
-            Link("Delete", self.url("delete", endpoint.pk), "delete"),
         ]
+        if self.has_delete_permission(request, endpoint):
+            links.append(Link("Delete", self.url("delete", endpoint.pk), "delete"))
+        return links
 
     def edit_view(self, request: HttpRequest, endpoint_id: str) -> HttpResponse:
         """Change an endpoint."""

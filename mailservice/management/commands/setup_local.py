@@ -11,6 +11,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from accounts.models import ApiKey, User
+from accounts.roles import set_up_roles
 from accounts.services import create_api_key, create_user
 from providers.models import Provider, ProviderKind
 from providers.services import create_provider
@@ -23,11 +24,11 @@ ADMIN_EMAIL = "admin@localhost.localdomain"
 
 
 class Command(BaseCommand):
-    """`manage.py setup_local [--json]`: an administrator, a local inbox and a demo key."""
+    """`manage.py setup_local [--json]`: an administrator, roles, a local inbox and a demo key."""
 
     help = (
-        "Create an administrator, a local inbox and an API key, where they are missing. Passwords"
-        " and keys are printed when they are made and cannot be read again."
+        "Create an administrator, the roles, a local inbox and an API key, where they are missing."
+        " Passwords and keys are printed when they are made and cannot be read again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,6 +47,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{name}: {value or '(exists already)'}")
 
     def _set_up(self) -> dict[str, str | None]:
+        set_up_roles()
         inbox_url = reverse("admin:providers_inboxmail_changelist")
         password = None
         admin = User.objects.filter(is_superuser=True).order_by("pk").first()

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 #: The name under which providers keep our id and give it back with their events.
 METADATA_KEY = "mailservice_id"
+#: What can be told with each mail not to track it, and takes that from every account.
+TRACKING_SWITCHES = frozenset(
+    {"mailgun", "mailjet", "mandrill", "postmark", "sendgrid", "sparkpost", "unisender_go"}
+)
 _QUOTED = str.maketrans({"\\": r"\\", '"': r"\""})
 
 
@@ -107,3 +111,7 @@ def adapt_payload(payload: Any, kind: str) -> None:
     if kind == "postmark":
         # Without it Postmark replaces the Message-ID.
         payload.data.setdefault("Headers", []).append({"Name": "X-PM-KeepID", "Value": "true"})
+    if kind in TRACKING_SWITCHES:
+        # Tracked mail has marks of our own, and what is not tracked is nobody's to watch.
+        payload.set_track_opens(False)
+        payload.set_track_clicks(False)

@@ -1,30 +1,19 @@
-"""What each kind's webhooks are: how they are signed and set up, and what is a hard bounce."""
+"""What each kind's webhooks are: how they are signed and set up, and what they call hard."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from providers.adapters.esp.kinds import secret
+from providers.bounces import BounceClass, BounceVerdict, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from providers.adapters.esp.fields import Field
 
-# An enhanced status code (RFC 3463) somewhere in a reply.
-_STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
-# Of the address itself: unknown, moved, without a mail host, disabled.
-_ADDRESS_CODES = frozenset({"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
-# Tell no more than that it is final: then the provider's own word counts.
-_VAGUE_CODES = frozenset({"5.0.0", "5.4.4", "5.5.0"})
-
-
-def code_in(text: str) -> str:
-    """Return the first enhanced status code in a reply, such as `5.1.1`; empty if there is none."""
-    found = _STATUS.search(text[:2000])
-    return ".".join(found.groups()) if found else ""
+_DEAD = BounceVerdict(BounceClass.ADDRESS, is_hard=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +36,18 @@ class HookKind:
     #: Posts tell of one event without saying whose; `recipient` is a guess.
     guesses_recipient: bool = False
 
-    def is_hard(self, raw: Any, code: str) -> bool:
-        """Tell whether a bounce proves the address dead, not only this mail refused.
+    def verdict(self, raw: Any, reply: str) -> BounceVerdict:
+        """Return what a bounce says; `reply` is what the recipient's server answered.
 
-        A code that names another cause (mailbox full, policy, content) outweighs the provider.
+        A reply that names another cause (mailbox full, policy, content) outweighs the provider, and
+        what the provider does not call final is not.
         """
-        if code and code not in _VAGUE_CODES:
-            is_named = code in _ADDRESS_CODES
-            return is_named and (self.says_hard is None or self._word(raw))
-        return self.says_hard is not None and self._word(raw)
+        word = self._word(raw)
+        found = classify(0, "", reply, is_permanent=True)
+        if found.bounce_class is BounceClass.UNKNOWN:
+            return _DEAD if word else found
+        is_final = word or self.says_hard is None
+        return BounceVerdict(found.bounce_class, is_hard=found.is_hard and is_final)
 
     def _word(self, raw: Any) -> bool:
         try:

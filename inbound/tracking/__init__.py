@@ -1,0 +1,1 @@
+"""Pixels and tracked links: what is answered, what is kept, what it is taken for."""
