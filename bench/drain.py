@@ -11,7 +11,8 @@ queued ÷ at 5,000. `--routing` adds CPU per message with five accounts that hav
 and twenty rules ÷ with one account and none: once where the last rule takes the cheapest account,
 once where it splits the mail among all five. `--suppressions` adds CPU per message with a million
 suppressed addresses ÷ with none, and `--listening` with every result announced to a listener ÷ with
-nobody who listens. Prints JSON lines, one a round, and medians.
+nobody who listens, and `--tracked` with a pixel in each mail ÷ without. Prints JSON lines, one a
+round, and medians.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Case:
     suppressions: int = 0
     #: Kinds of announcements that somebody wants.
     listened: tuple[str, ...] = ()
+    is_tracked: bool = False
 
     @property
     def name(self) -> str:
@@ -106,6 +108,9 @@ def main() -> int:
         case = Case(BESIDE, listened=("email.sent",))
         rounds = [_beside_round(case) for _ in range(arguments.rounds)]
         measure.report("listening: every result announced against nobody who listens", rounds)
+    if arguments.tracked:
+        rounds = [_beside_round(Case(BESIDE, is_tracked=True)) for _ in range(arguments.rounds)]
+        measure.report("tracked: a pixel in each mail against none", rounds)
     return 0
 
 
@@ -121,6 +126,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--routing", action="store_true", help="add what accounts and rules cost")
     parser.add_argument("--suppressions", action="store_true", help="add what a long list costs")
     parser.add_argument("--listening", action="store_true", help="add what announcing costs")
+    parser.add_argument("--tracked", action="store_true", help="add what tracking costs")
     return parser.parse_args()
 
 
@@ -169,7 +175,7 @@ def drain_round(case: Case, watch: Watch | None = None) -> Figures:
         connections = case.connections * case.processes
         make_accounts(sink.port, connections=connections, count=case.accounts)
         make_rules(case.rules, strategy=case.strategy)
-        accepted = _accept(case.count)
+        accepted = _accept(case.count, is_tracked=case.is_tracked)
         let_rest()
         more = {"DRAIN_CHUNK": str(case.chunk)} if case.chunk else {}
         with (
@@ -195,11 +201,11 @@ def drain_round(case: Case, watch: Watch | None = None) -> Figures:
     }
 
 
-def _accept(count: int) -> Figures:
+def _accept(count: int, *, is_tracked: bool) -> Figures:
     database = measure.postmaster_pid()
     before = time.process_time() + measure.cpu_seconds(database)
     started = time.perf_counter()
-    queue_mails(count)
+    queue_mails(count, is_tracked=is_tracked)
     seconds = time.perf_counter() - started
     return {
         "seconds": seconds,

@@ -32,7 +32,7 @@ FULL = {
         "bench.drain --count 100000 --rounds 1",
         "bench.drain --count --growth --rounds 2",
         "bench.drain --count --routing --rounds 5",
-        "bench.drain --count --suppressions --listening --rounds 5",
+        "bench.drain --count --suppressions --listening --tracked --rounds 5",
         "bench.drain --count 10000 --slow",
         "bench.drain --count 5000 --slow --processes 1",
     ],

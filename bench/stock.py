@@ -101,14 +101,14 @@ def make_key() -> str:
     return create_api_key(user=user, name="bench").secret
 
 
-def queue_mails(count: int, *, start: int = 0, priority: int = 3) -> None:
+def queue_mails(count: int, *, start: int = 0, priority: int = 3, is_tracked: bool = False) -> None:
     """Accept bulk mails to distinct recipients through the services, in batches of a thousand."""
     from accounts.models import User
     from delivery.services.accept import Accepted, Sender, queue_messages
 
     user, _ = User.objects.get_or_create(email="bench@example.com")
     for first in range(start, start + count, CHUNK):
-        batch = _batch(first, min(first + CHUNK, start + count), priority)
+        batch = _batch(first, min(first + CHUNK, start + count), priority, is_tracked=is_tracked)
         results = queue_messages(
             messages=[item.message for item in batch.items if item.message is not None],
             sender=Sender(user.pk),
@@ -119,7 +119,7 @@ def queue_mails(count: int, *, start: int = 0, priority: int = 3) -> None:
             raise SystemExit(f"Not accepted: {refused[0]}")
 
 
-def _batch(first: int, end: int, priority: int) -> BatchInput:
+def _batch(first: int, end: int, priority: int, *, is_tracked: bool) -> BatchInput:
     from django.utils import timezone
 
     from delivery.intake import Limits, parse_batch
@@ -130,6 +130,8 @@ def _batch(first: int, end: int, priority: int) -> BatchInput:
         "html": html(loop=True),
         "text": TEXT,
         "email_type": "marketing",
+        "track_opens": is_tracked,
+        "track_clicks": is_tracked,
         "priority": priority,
         "recipients": [
             {"to": recipient(number), "context": context(number)} for number in range(first, end)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 
 from delivery.compose import Marks
 from delivery.link_keys import key_ring, ring_for
@@ -24,7 +25,6 @@ from delivery.links.tracks import (
     read_open,
     recipient_mark,
 )
-from delivery.models import TrackingRefusal
 from delivery.unsubscribing import VARIABLES
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from delivery.queue.claims import Claimed
     from mailservice.core.errors import DomainError
 
+# As text: compiling a query set with so many values takes longer than running it.
+_REFUSED = "SELECT address FROM delivery_trackingrefusal WHERE address = ANY(%s)"
 _LISTED = re.compile(r"<\s*([^>]+?)\s*>")
 
 
@@ -67,11 +69,16 @@ def tracked_among(
             addresses[message.id] = message.addresses
     if not found:
         return _NONE
-    wanted = {address for each in addresses.values() for address in each}
-    refused = set(TrackingRefusal.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+    refused = _refusing({address for each in addresses.values() for address in each})
     if refused:
         found = {key: each for key, each in found.items() if refused.isdisjoint(addresses[key])}
     return found
+
+
+def _refusing(addresses: Iterable[str]) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(_REFUSED, [list(addresses)])
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _choice(content: CompiledContent | DomainError | None, kind: EmailType) -> Tracked | None:
