@@ -121,15 +121,7 @@ class ApiKeyAdmin(ConsoleAdmin[ApiKey]):
                 return self.page(
                     request, "console/api_key_created.html", title="The new API key", made=made
                 )
-        return self.page(
-            request,
-            "console/form.html",
-            title="New API key",
-            form=form,
-            button="Create key",
-            back=self.url("changelist"),
-            media=self.media + form.media,
-        )
+        return self.form_page(request, form, title="New API key", button="Create key")
 
     def _create(self, request: HttpRequest, form: NewKeyForm) -> NewApiKey | None:
         data = form.cleaned_data

@@ -134,6 +134,27 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
             media=self.media + (confirmation.form.media if confirmation.form else forms.Media()),
         )
 
+    def form_page(
+        self,
+        request: HttpRequest,
+        form: forms.Form,
+        *,
+        title: str,
+        button: str,
+        obj: Model | None = None,
+    ) -> TemplateResponse:
+        """Return a page with a form of ours; back leads to the object, else to the list."""
+        return self.page(
+            request,
+            "console/form.html",
+            title=title,
+            obj=obj,
+            form=form,
+            button=button,
+            back=self.url("change", obj.pk) if obj else self.url("changelist"),
+            media=self.media + form.media,
+        )
+
     def back_to(self, url: str) -> HttpResponseRedirect:
         """Return a redirect to a page of ours."""
         return HttpResponseRedirect(url)

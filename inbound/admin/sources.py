@@ -131,7 +131,7 @@ class EventSourceAdmin(ConsoleAdmin[EventSource]):
             else:
                 self.note(request, [source], "Made the address.")
                 return self.back_to(self.url("change", source.pk))
-        return self._form_page(request, form, "New event address", "Make address")
+        return self.form_page(request, form, title="New event address", button="Make address")
 
     def change_view(
         self,
@@ -201,26 +201,8 @@ class EventSourceAdmin(ConsoleAdmin[EventSource]):
                 self.note(request, [row], "Changed how posts are believed.")
                 messages.success(request, "Saved.")
                 return self.back_to(self.url("change", row.pk))
-        return self._form_page(request, form, f"Signature of {row.provider.name}", "Save", row)
-
-    def _form_page(
-        self,
-        request: HttpRequest,
-        form: forms.Form,
-        title: str,
-        button: str,
-        row: EventSource | None = None,
-    ) -> HttpResponse:
-        back = self.url("change", row.pk) if row else self.url("changelist")
-        return self.page(
-            request,
-            "console/form.html",
-            title=title,
-            obj=row,
-            form=form,
-            button=button,
-            back=back,
-            media=self.media + form.media,
+        return self.form_page(
+            request, form, title=f"Signature of {row.provider.name}", button="Save", obj=row
         )
 
     # --- columns ----------------------------------------------------------------------------------

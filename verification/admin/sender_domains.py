@@ -28,7 +28,6 @@ from verification.models import SenderDomain
 from verification.services.domains import add_domain, change_domain, check_now, remove_domain
 
 if TYPE_CHECKING:
-    from django import forms
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
@@ -84,7 +83,7 @@ class SenderDomainAdmin(ConsoleAdmin[SenderDomain]):
                     request, f"{row.domain} is added. Publish its records, then check."
                 )
                 return self.back_to(self.url("change", row.pk))
-        return self._form_page(request, form, "New sender domain", "Add domain")
+        return self.form_page(request, form, title="New sender domain", button="Add domain")
 
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Change what is expected of a domain; name and owner stay."""
@@ -101,7 +100,7 @@ class SenderDomainAdmin(ConsoleAdmin[SenderDomain]):
                 self.note(request, [row], "Changed what is expected.")
                 messages.success(request, f"{row.domain} is changed, and checked within a minute.")
                 return self.back_to(self.url("change", row.pk))
-        return self._form_page(request, form, f"Change {row.domain}", "Save", row)
+        return self.form_page(request, form, title=f"Change {row.domain}", button="Save", obj=row)
 
     def change_view(
         self,
@@ -169,26 +168,6 @@ class SenderDomainAdmin(ConsoleAdmin[SenderDomain]):
         self.note(request, [row], "", is_deletion=True)
         messages.success(request, f"{row.domain} is removed.")
         return self.back_to(self.url("changelist"))
-
-    def _form_page(
-        self,
-        request: HttpRequest,
-        form: forms.Form,
-        title: str,
-        button: str,
-        row: SenderDomain | None = None,
-    ) -> HttpResponse:
-        back = self.url("change", row.pk) if row else self.url("changelist")
-        return self.page(
-            request,
-            "console/form.html",
-            title=title,
-            obj=row,
-            form=form,
-            button=button,
-            back=back,
-            media=self.media + form.media,
-        )
 
     def _facts(self, row: SenderDomain) -> list[Fact]:
         facts = [

@@ -28,7 +28,6 @@ from webhooks.services.endpoints import (
 )
 
 if TYPE_CHECKING:
-    from django import forms
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
@@ -107,7 +106,7 @@ class EndpointAdmin(DeletingAdmin[Endpoint]):
             else:
                 self.note(request, [made.endpoint], "Created.")
                 return self._secret_page(request, made.endpoint, made.secret)
-        return self._form(request, form, "New webhook endpoint", self.url("changelist"))
+        return self.form_page(request, form, title="New webhook endpoint", button="Save")
 
     def change_view(
         self,
@@ -173,7 +172,9 @@ class EndpointAdmin(DeletingAdmin[Endpoint]):
                 self.note(request, [endpoint], "Changed.")
                 messages.success(request, "The endpoint is changed.")
                 return self.back_to(back)
-        return self._form(request, form, "Change webhook endpoint", back)
+        return self.form_page(
+            request, form, title="Change webhook endpoint", button="Save", obj=endpoint
+        )
 
     def test_view(self, request: HttpRequest, endpoint_id: str) -> HttpResponse:
         """Ask, then send a test and tell how it went."""
@@ -299,17 +300,6 @@ class EndpointAdmin(DeletingAdmin[Endpoint]):
             hidden=hidden or (),
         )
         return self.confirm(request, confirmation, obj=endpoint)
-
-    def _form(self, request: HttpRequest, form: forms.Form, title: str, back: str) -> HttpResponse:
-        return self.page(
-            request,
-            "console/form.html",
-            title=title,
-            form=form,
-            button="Save",
-            back=back,
-            media=self.media + form.media,
-        )
 
     def _secret_page(self, request: HttpRequest, endpoint: Endpoint, secret: str) -> HttpResponse:
         return self.page(
