@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import connection
 from django.db.models import Max
-from django.urls import NoReverseMatch, reverse
 
 from alerts.channels import TellError, tell
 from alerts.models import ERROR_CHARS, Channel, News, Notification, Telling
 from alerts.words import Item, Letter
+from mailservice.core.presentation import console_path
 from mailservice.core.sql import database_now
 
 if TYPE_CHECKING:
@@ -251,10 +251,7 @@ def item_of(alert: Alert, event: News) -> Item:
 
 def link_to_all() -> str:
     """Return where all alerts are."""
-    try:
-        return _absolute(reverse("admin:alerts_alert_changelist"))
-    except NoReverseMatch:
-        return _absolute("/")
+    return _absolute(console_path("alerts_alert_changelist") or "/")
 
 
 def _absolute(path: str) -> str:

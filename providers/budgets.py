@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Q, Sum
-from django.urls import reverse
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -22,6 +21,7 @@ from alerts.models import Severity
 from alerts.selectors import open_severities
 from alerts.services import close_alert, open_alert
 from mailservice.core.errors import InvalidInputError, NotFoundError
+from mailservice.core.presentation import console_path
 from mailservice.core.sql import advisory_key, lock_for_transaction
 from providers.amounts import amount_text
 from providers.costs import Only, Sums, fees
@@ -255,7 +255,7 @@ def _report_used(standing: Standing, known: Mapping[tuple[str, str], str]) -> se
                 title=f"Budget “{standing.budget.name}”: {percent} % of "
                 f"{amount_text(standing.amount_nanos)} is spent",
                 detail=_detail(standing),
-                link=reverse("admin:providers_costday_changelist"),
+                link=console_path("providers_costday_changelist"),
             )
     return found
 
@@ -277,7 +277,7 @@ def _report_forecast(
             title=f"Budget “{standing.budget.name}”: {standing.month:%B} will probably cost more "
             f"than {amount_text(standing.amount_nanos)}",
             detail=_detail(standing),
-            link=reverse("admin:providers_costday_changelist"),
+            link=console_path("providers_costday_changelist"),
         )
     return {key}
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.urls import NoReverseMatch, reverse
-
 from alerts.models import Severity, is_graver
 from alerts.selectors import open_severities
 from alerts.services import close_alert, open_alert
+from mailservice.core.presentation import console_path
 from providers.figures import sums_since
 from providers.models import BreakerState, Provider, ProviderHealth
 from providers.ports import Reason
@@ -167,7 +166,7 @@ def breaker_findings(
             _quoted(health.detail)
             + "It gets no mail but a probe now and then. Its mail goes through other accounts or "
             "waits.",
-            _link(provider.pk),
+            console_path("providers_provider_change", provider.pk),
         )
 
 
@@ -179,7 +178,7 @@ def _refused(provider: Provider, said: str) -> Finding:
         f"{provider.name} refuses our credentials",
         _quoted(said)
         + "Waiting will not mend it: correct user name, password or key of the account.",
-        _link(provider.pk),
+        console_path("providers_provider_change", provider.pk),
     )
 
 
@@ -215,7 +214,7 @@ def quota_findings(
             Severity.CRITICAL if is_used_up else Severity.WARNING,
             f"The {word} limit of {provider.name} is {state}",
             f"{used:,} of {limit:,} mails{reserve}. It begins anew at {end:%Y-%m-%d %H:%M} UTC.",
-            _link(provider.pk),
+            console_path("providers_provider_change", provider.pk),
         )
 
 
@@ -232,7 +231,7 @@ def rate_findings(provider: Provider, tallies: Mapping[UUID, Tally]) -> Iterator
         f"{provider.name} took only {int(rate * 100)} % of its mail in the last 15 minutes",
         f"Of {tally.tried:,} tries {tally.accepted:,} were taken, {tally.deferred:,} put off, "
         f"{tally.faults:,} met a fault of the account, {tally.unknown:,} got no answer.",
-        _link(provider.pk),
+        console_path("providers_provider_change", provider.pk),
     )
 
 
@@ -255,16 +254,9 @@ def _returned(provider: Provider, rate: Rate, severity: Severity) -> Finding:
         severity,
         f"{rate.percent:.3g} % of the mails of {provider.name} {words} in 24 hours",
         f"{rate.count:,} of {rate.accepted:,} mails. {advice}",
-        _link(provider.pk),
+        console_path("providers_provider_change", provider.pk),
     )
 
 
 def _quoted(said: str) -> str:
     return f"It said: {said}\n" if said else ""
-
-
-def _link(provider_id: UUID) -> str:
-    try:
-        return reverse("admin:providers_provider_change", args=[provider_id])
-    except NoReverseMatch:
-        return ""

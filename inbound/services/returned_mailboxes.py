@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
-from django.urls import NoReverseMatch, reverse
 
 from alerts.models import Severity
 from alerts.services import close_alert, open_alert
@@ -29,6 +28,7 @@ from inbound.models import (
 from inbound.returned.imap import MAX_SECONDS, MailboxAccess, MailboxError, opened
 from inbound.services.returned import take_returned
 from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
+from mailservice.core.presentation import console_path
 from mailservice.core.sql import database_now
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _note_failure(mailbox: BounceMailbox, text: str, kept: int) -> None:
             severity=Severity.WARNING,
             title=f"The bounce mailbox “{mailbox.name}” cannot be read",
             detail=text,
-            link=_link(mailbox.pk),
+            link=console_path("inbound_bouncemailbox_change", mailbox.pk),
         )
 
 
@@ -250,13 +250,6 @@ def _pause_after(failing_for: timedelta) -> timedelta:
 def _forget_failure(mailbox_id: UUID, how: str) -> None:
     BounceMailbox.objects.filter(pk=mailbox_id).update(last_error="", failing_since=None)
     close_alert(kind=ALERT_KIND, subject=str(mailbox_id), detail=how)
-
-
-def _link(mailbox_id: UUID) -> str:
-    try:
-        return reverse("admin:inbound_bouncemailbox_change", args=[mailbox_id])
-    except NoReverseMatch:
-        return ""
 
 
 def _name_faults(mailbox: BounceMailbox) -> Iterator[Fault]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.utils.safestring import SafeString
+
+
+def console_path(page: str, *args: object) -> str:
+    """Return the path of a console page such as `providers_provider_change`.
+
+    Empty if this process serves no such page.
+    """
+    try:
+        return reverse(f"admin:{page}", args=args)
+    except NoReverseMatch:
+        return ""
 
 
 def moment(value: datetime | None, *, empty: str = "never") -> SafeString:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from django.db import connection, transaction
-from django.urls import NoReverseMatch, reverse
 
 from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.ids import uuid7
+from mailservice.core.presentation import console_path
 from mailservice.core.sql import advisory_key, database_now, lock_for_transaction
 from verification.alarms import tell_failing, tell_mended
 from verification.dns import Budget, look_up
@@ -203,7 +203,7 @@ def _tell(row: SenderDomain, now: datetime) -> None:
             title=f"Checks of the sender domain {row.domain} fail",
             detail="\n".join(f"{check['title']}: {check['notes'][0]}" for check in failed)
             or "The DNS does not answer now.",
-            link=_link(row),
+            link=console_path("verification_senderdomain_change", row.pk),
         )
     elif row.failing_since is None and row.state != State.UNKNOWN:
         tell_mended(subject=_subject(row))
@@ -216,13 +216,6 @@ def _aligned_at(row: SenderDomain) -> tuple[list[str], list[str]]:
 def _subject(row: SenderDomain) -> str:
     """Return what tells one owner's domain from another's of the same name."""
     return row.domain if row.owner is None else f"{row.domain} ({row.owner.email})"
-
-
-def _link(row: SenderDomain) -> str:
-    try:
-        return reverse("admin:verification_senderdomain_change", args=[row.pk])
-    except NoReverseMatch:
-        return ""
 
 
 def _plan(values: Mapping[str, Any]) -> Plan:

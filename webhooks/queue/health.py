@@ -13,6 +13,7 @@ from alerts.models import Severity
 from alerts.services import close_alert, open_alert
 from delivery.announcements import KINDS, listen_to
 from mailservice.core.http import OutgoingHttpError, parse_url
+from mailservice.core.presentation import console_path
 from mailservice.core.sql import advisory_key, lock_for_transaction
 from webhooks.kinds import ANNOUNCED
 from webhooks.models import REASON_CHARS, Endpoint
@@ -86,7 +87,7 @@ def disable(endpoint_id: UUID, reason: str, *, now: datetime) -> bool:
         title=f"Webhook endpoint switched off: {host_of(endpoint.url)}",
         detail=f"{reason}\nWhat happens from now on is not told to it. Once it answers again, "
         "enable it; deliveries that failed can be replayed.",
-        link=f"/admin/webhooks/endpoint/{endpoint_id}/change/",
+        link=console_path("webhooks_endpoint_change", endpoint_id),
     )
     return True
 
