@@ -114,7 +114,8 @@ def test_killed_workers_leave_in_doubt_only_what_was_on_their_connections(
         connection.close()
     with workers(1, **options):
         wait_until(lambda: sweeping(lambda: all_in("sent", "unknown")), seconds=90)
-    wait_until(lambda: not Lease.objects.exists(), seconds=15)
+    # That worker is killed too, perhaps before it gives its last lease back.
+    wait_until(lambda: sweeping(lambda: not Lease.objects.exists()))
     sink.settle()
     check(database_url(), Expected(by_id(ids), log.read(), doubt_limit=kills * 2 * threads))
 
@@ -198,7 +199,7 @@ def test_a_wake_up_sends_within_a_moment(owner: User, sink: SinkProcess) -> None
         queue(owner)
         wait_until(lambda: len(sink.message_ids()) == 2)
     # Without the wake-up nothing would send it: no beat runs here.
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_a_sequence_keeps_its_order_under_many_workers(owner: User, sink: SinkProcess) -> None:

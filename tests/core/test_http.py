@@ -237,7 +237,7 @@ def test_a_server_that_drips_does_not_hold_us_up(head: bytes) -> None:
         started = time.monotonic()
         with pytest.raises(DeadlineError, match=r"within 0\.3 seconds"):
             send(f"http://127.0.0.1:{port}/", timeout_seconds=0.3)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8  # it would drip for 10
     assert _outgoing_threads_end()
 
 

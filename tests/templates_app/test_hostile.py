@@ -5,7 +5,7 @@ The CPU time here is many times what a quiet machine needs: it tells linear from
 """
 
 from contextlib import suppress
-from time import monotonic, process_time
+from time import process_time
 
 import pytest
 
@@ -153,10 +153,10 @@ STRAIGHT = [
 
 @pytest.mark.parametrize(("source", "context"), STRAIGHT)
 def test_heavy_values_are_stopped_without_any_loop(source, context):
-    start = monotonic()
+    start = process_time()
     with suppress(TemplateRenderProblem):
         compile_source(source, html=True).render(context, seconds=0.5)
-    assert monotonic() - start < CPU_SECONDS
+    assert process_time() - start < CPU_SECONDS
 
 
 def test_a_rendering_that_runs_out_of_time_says_so_and_where():

@@ -86,11 +86,13 @@ def test_a_crowd_asks_once(dns: NameServer, attempt: int) -> None:
 def test_who_waits_for_a_dead_process_gives_up_in_time_and_the_next_one_asks(
     dns: NameServer,
 ) -> None:
-    redis_client().set("mailroute-mark:acme.io", b"1", px=400)
+    redis_client().set("mailroute-mark:acme.io", b"1", px=20_000)
     started = time.monotonic()
     assert kind("acme.io", budget_seconds=0.1) == "unknown"
-    assert time.monotonic() - started < 0.35
-    assert kind("acme.io") == "mx"  # the mark has run out
+    assert time.monotonic() - started < 10
+    assert dns.asked == []
+    redis_client().pexpire("mailroute-mark:acme.io", 100)
+    assert kind("acme.io", budget_seconds=10) == "mx"  # the mark has run out
 
 
 def test_silence_takes_no_longer_than_the_budget_and_is_not_asked_again_at_once(
@@ -100,7 +102,7 @@ def test_silence_takes_no_longer_than_the_budget_and_is_not_asked_again_at_once(
     dns.zone.update({(domain, "MX"): "SILENCE" for domain in domains})
     started = time.monotonic()
     routes = mail_routes(domains, budget_seconds=0.5)
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 5  # four rounds of two seconds, were there no budget
     assert {route.kind.value for route in routes.values()} == {"unknown"}
     asked = len(dns.asked)
     assert kind(dns.asked[0][0], budget_seconds=0.5) == "unknown"
@@ -133,7 +135,7 @@ def test_a_dead_resolver_makes_all_unknown(settings: Any) -> None:
 def test_many_are_validated_in_order_within_the_budget(dns: NameServer, db: None) -> None:
     results = validate_many(
         ["ann@acme.io", "x", "ann@nowhere.io", "ann@silent.io", "Ann@ACME.io", "ann@gmai.com"],
-        budget_seconds=0.4,
+        budget_seconds=2,
     )
     assert [(each.verdict.value, each.suggestion) for each in results] == [
         ("valid", ""),

@@ -212,7 +212,7 @@ def test_a_slow_receiver_holds_only_itself(user: User, make: Make, hook: ApiServ
         began = time.monotonic()
         work(timeout_seconds=1.5, go_on=lambda: len(hook.requests) < 30)
         assert len(hook.requests) == 30
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         assert len(slow.requests) <= 4
 
 
@@ -310,7 +310,7 @@ def test_a_drain_is_not_slowed_by_receivers(user: User, make: Make, hook: ApiSer
     make()
     began = time.monotonic()
     sent_mail(user)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert hook.requests == []
     assert Announcement.objects.count() == 1
 
