@@ -133,13 +133,14 @@ def find(program: str, token: str) -> list[int]:
     Looks into /proc, so elsewhere than on Linux nothing is found. Zombies have no command line.
     """
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    # No glob for the whole path: it looks at each file, and stumbles over those that end meanwhile.
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = entry.read_bytes().decode(errors="replace")
+            words = (entry / "cmdline").read_bytes().decode(errors="replace")
         except OSError:
             continue  # it ended while we looked
         if token in words and program in words.split("\0", 1)[0]:
-            found.append(int(entry.parent.name))
+            found.append(int(entry.name))
     return found
 
 
