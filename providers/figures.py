@@ -37,7 +37,7 @@ KEPT = timedelta(days=90)
 _BATCH = 5_000
 
 _COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults")
-_RETURNS = ("delivered", "bounced", "complained")
+_RETURNS = ("delivered", "bounced", "complained", "blocked")
 _MEDIAN, _NEARLY_ALL = 0.5, 0.95
 #: Of fewer accepted mails no rate of what came back is told: it would be chance.
 MIN_ACCEPTED = 100
@@ -79,11 +79,20 @@ class Tally:
     delivered: int = 0
     bounced: int = 0
     complained: int = 0
+    blocked: int = 0
 
     @property
     def tried(self) -> int:
         """Return the mails that the account might have taken: refused recipients are no fault."""
         return self.accepted + self.deferred + self.unknown + self.faults
+
+    @property
+    def kept(self) -> int:
+        """Return the accepted mails less those that came back because of the account itself.
+
+        Dead addresses and complaints speak of the list and the mail, not of who carried it.
+        """
+        return max(0, self.accepted - self.blocked)
 
     @property
     def success_rate(self) -> float | None:
@@ -198,6 +207,8 @@ class Returns:
     delivered: int = 0
     bounced: int = 0
     complained: int = 0
+    #: Came back, for good or not, because of the account: see `providers.bounces.is_block`.
+    blocked: int = 0
 
 
 _ADD_RETURNS = f"""

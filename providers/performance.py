@@ -47,7 +47,7 @@ class Point:
 
 
 _COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults")
-_RETURNS = ("delivered", "bounced", "complained")
+_RETURNS = ("delivered", "bounced", "complained", "blocked")
 
 
 def _sums(names: Iterable[str]) -> str:

@@ -77,7 +77,7 @@ def take_snapshot(now: datetime) -> Snapshot:
                 takes_attachments=provider.takes_attachments,
                 price=_price(provider, usage.get(provider.pk), now),
                 breaker_until=breaker.until if breaker else None,
-                success_rate=success_rate(tally.accepted, tally.tried),
+                success_rate=success_rate(tally.kept, tally.tried),
                 latency_p50_ms=_known(tally.p50_ms, NEUTRAL_P50_MS),
                 latency_p95_ms=_known(tally.p95_ms, NEUTRAL_P95_MS),
                 throttled=throttle.closed,

@@ -25,6 +25,7 @@ from delivery.states import UNFINISHED, EventKind, Status
 from delivery.tables import EVENT, EVENT_ROWS
 from mailservice.core.addresses import normalized
 from mailservice.core.sql import RecordSet, to_json
+from providers.bounces import is_block
 from providers.figures import Returns, add_returns
 
 if TYPE_CHECKING:
@@ -247,6 +248,7 @@ _COUNTED = {
     EventKind.BOUNCED: "bounced",
     EventKind.COMPLAINED: "complained",
 }
+_CAME_BACK = frozenset({EventKind.BOUNCED, EventKind.SOFT_BOUNCED})
 
 
 def _returns(fresh: Iterable[News], rows: Mapping[UUID, _Row]) -> dict[UUID, Returns]:
@@ -254,9 +256,18 @@ def _returns(fresh: Iterable[News], rows: Mapping[UUID, _Row]) -> dict[UUID, Ret
     for one in fresh:
         row = rows[one.message_id]
         account = one.provider_id or row.provider_id
-        name = _COUNTED.get(one.kind)
-        if account is None or name is None or row.is_test:
+        names = _counted(one)
+        if account is None or not names or row.is_test:
             continue
         returns = counts.setdefault(account, Returns())
-        setattr(returns, name, getattr(returns, name) + 1)
+        for name in names:
+            setattr(returns, name, getattr(returns, name) + 1)
     return counts
+
+
+def _counted(one: News) -> list[str]:
+    """Return as what its account counts it."""
+    names = [_COUNTED[one.kind]] if one.kind in _COUNTED else []
+    if one.kind in _CAME_BACK and is_block(one.data):
+        names.append("blocked")
+    return names

@@ -15,7 +15,7 @@ from delivery.states import EventKind
 from mailservice.core.addresses import normalized
 from providers.adapters.esp.messages import METADATA_KEY
 from providers.adapters.esp.webhooks import HOOKS
-from providers.bounces import BounceClass, BounceVerdict, status_in
+from providers.bounces import BounceClass, BounceVerdict, Side, status_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,11 +32,12 @@ _PLAIN = {
 _REFUSALS = frozenset({"bounced", "rejected", "failed"})
 _TRANSIENT = BounceVerdict(BounceClass.TRANSIENT, is_hard=False)
 _BY_REASON = {
-    "invalid": BounceVerdict(BounceClass.ADDRESS, is_hard=True),
+    "invalid": BounceVerdict(BounceClass.ADDRESS, is_hard=True, side=Side.RECIPIENT),
     "timed_out": _TRANSIENT,
+    # Of whom, the provider does not say: of the recipient as well as of us.
     "blocked": BounceVerdict(BounceClass.POLICY, is_hard=False),
-    "unsubscribed": BounceVerdict(BounceClass.POLICY, is_hard=False),
-    "spam": BounceVerdict(BounceClass.CONTENT, is_hard=False),
+    "unsubscribed": BounceVerdict(BounceClass.POLICY, is_hard=False, side=Side.RECIPIENT),
+    "spam": BounceVerdict(BounceClass.CONTENT, is_hard=False, side=Side.SENDER),
 }
 # An id as our Message-IDs and metadata have it.
 _OUR_ID = re.compile(r"<?([0-9a-f]{32})@[^<>\s]+>?\Z")
@@ -171,7 +172,7 @@ def _detail(event: Any) -> str:
 
 def _data(event: Any, verdict: BounceVerdict | None) -> dict[str, Any] | None:
     found = {
-        "class": verdict.bounce_class.value if verdict else "",
+        **(verdict.data if verdict else {}),
         "code": status_in(_reply(event)),
         "reason": _text(event.reject_reason, 40),
         "url": _text(event.click_url, 2000),

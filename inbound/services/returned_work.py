@@ -144,11 +144,11 @@ def _match(work: Sequence[_Mail]) -> None:
 
 
 def _news(mail: _Mail, message_id: UUID, report: Report, target: Whom) -> News:
-    kind, bounce_class, suppress = _meaning(report, is_last=target.is_last)
+    kind, verdict, suppress = _meaning(report, is_last=target.is_last)
     returned = mail.returned
     assert returned is not None  # noqa: S101 - for the type checker
     data = {
-        "class": bounce_class,
+        **verdict,
         "code": report.enhanced or (str(report.code) if report.code else ""),
         "reply": report.text,
     }
@@ -167,21 +167,26 @@ def _news(mail: _Mail, message_id: UUID, report: Report, target: Whom) -> News:
     )
 
 
-def _meaning(report: Report, *, is_last: bool) -> tuple[EventKind, str, SuppressionReason | None]:
-    """Return what a report is in our words, its class, and why its recipient gets no more mail."""
+def _meaning(
+    report: Report, *, is_last: bool
+) -> tuple[EventKind, dict[str, str], SuppressionReason | None]:
+    """Return what a report is in our words, its verdict, and why its recipient gets no more mail.
+
+    The verdict is as `BounceVerdict.data` has it.
+    """
     if report.told is not Told.FAILED:
         kind = _KINDS[report.told]
         complaint = SuppressionReason.COMPLAINT if kind is EventKind.COMPLAINED else None
         if report.told is Told.DELAYED:
             verdict = classify(report.code, report.enhanced, report.text, is_permanent=False)
-            return kind, verdict.bounce_class.value, None
+            return kind, verdict.data, None
         own = _CLASSES.get(report.told)
-        return kind, own.value if own else "", complaint
+        return kind, {"class": own.value} if own else {}, complaint
     verdict = classify(report.code, report.enhanced, report.text, is_permanent=report.is_permanent)
     # What it was forwarded to is dead, not the address that we write to.
     if verdict.is_hard and is_last:
-        return EventKind.BOUNCED, verdict.bounce_class.value, SuppressionReason.HARD_BOUNCE
-    return EventKind.SOFT_BOUNCED, verdict.bounce_class.value, None
+        return EventKind.BOUNCED, verdict.data, SuppressionReason.HARD_BOUNCE
+    return EventKind.SOFT_BOUNCED, verdict.data, None
 
 
 def _happened_at(returned: Returned, message_id: UUID, received_at: datetime) -> datetime:

@@ -223,7 +223,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def _tiles(hour: Tally, day: Tally) -> Sequence[Tile]:
-    known = success_rate(hour.accepted, hour.tried)
+    known = success_rate(hour.kept, hour.tried)
     grade = 100 - failure_percent(known)
     return (
         Tile(

@@ -148,6 +148,7 @@ def present_tally(tally: Tally) -> dict[str, Any]:
         "delivered": tally.delivered,
         "bounced": tally.bounced,
         "complained": tally.complained,
+        "blocked": tally.blocked,
         "bounce_rate": _rounded(tally.bounce_rate, 4),
         "complaint_rate": _rounded(tally.complaint_rate, 5),
     }
@@ -159,4 +160,4 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 def _score(lately: Tally) -> float:
     """Return the percentage by which “most reliable” compares accounts, in its steps."""
-    return round(100 - failure_percent(success_rate(lately.accepted, lately.tried)), 1)
+    return round(100 - failure_percent(success_rate(lately.kept, lately.tried)), 1)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class BounceClass(StrEnum):
@@ -35,6 +39,18 @@ class BounceClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Side(StrEnum):
+    """Whom a refusal concerns."""
+
+    RECIPIENT = "recipient"
+    #: Us: our network, domain or mail, or the server we send by.
+    SENDER = "sender"
+
+
+#: Of the sender's side, what is the single mail's fault: by any account it would have come back.
+_OF_THE_MAIL = frozenset({BounceClass.CONTENT, BounceClass.SIZE})
+
+
 @dataclass(frozen=True, slots=True)
 class BounceVerdict:
     """What a reply says of the mail and its recipient."""
@@ -42,3 +58,21 @@ class BounceVerdict:
     bounce_class: BounceClass
     #: The address is dead: no mail to it will ever arrive.
     is_hard: bool
+    #: None if the reply does not tell.
+    side: Side | None = None
+
+    @property
+    def data(self) -> dict[str, str]:
+        """Return the verdict as events keep it: `class`, and `side` if it is known."""
+        side = {"side": self.side.value} if self.side else {}
+        return {"class": self.bounce_class.value, **side}
+
+
+def is_block(data: Mapping[str, Any] | None) -> bool:
+    """Tell from a bounce's data whether the account it went by is what was refused.
+
+    Its network or name has a bad reputation, it does not prove who it is, or it sends too fast.
+    """
+    if not data or data.get("side") != Side.SENDER:
+        return False
+    return data.get("class") not in _OF_THE_MAIL

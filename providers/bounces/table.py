@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from providers.bounces.classes import Side
 
 if TYPE_CHECKING:
     from providers.bounces.classes import BounceClass
-
-
-class Side(StrEnum):
-    """Whom a refusal concerns."""
-
-    RECIPIENT = "recipient"
-    #: Us: our network, domain or mail, or the server we send by.
-    SENDER = "sender"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +17,7 @@ class Rule:
     """One line of the table: it applies if all that it names is there."""
 
     bounce_class: BounceClass
-    concerns: Side
+    side: Side
     #: For a permanent refusal: the address is dead.
     is_hard: bool = False
     #: Of the reply's text in lower case, without addresses.
@@ -66,7 +59,7 @@ def sender(
 
 def _rule(
     bounce_class: BounceClass,
-    concerns: Side,
+    side: Side,
     words: str,
     status: str,
     codes: tuple[int, ...],
@@ -75,7 +68,7 @@ def _rule(
 ) -> Rule:
     return Rule(
         bounce_class,
-        concerns,
+        side,
         is_hard,
         re.compile(words) if words else None,
         re.compile(status) if status else None,

@@ -39,7 +39,7 @@ def classify(code: int, enhanced: str, text: str, *, is_permanent: bool) -> Boun
     is_final = is_permanent and not _is_temporary(code, enhanced)
     rule = _rule_for(code, enhanced.partition(".")[2], plain)
     if rule is not None:
-        return BounceVerdict(rule.bounce_class, is_hard=rule.is_hard and is_final)
+        return BounceVerdict(rule.bounce_class, is_hard=rule.is_hard and is_final, side=rule.side)
     return BounceVerdict(BounceClass.UNKNOWN if is_final else BounceClass.TRANSIENT, is_hard=False)
 
 

@@ -250,6 +250,7 @@ class Migration(migrations.Migration):
                 ('delivered', models.PositiveIntegerField(db_default=0, default=0)),
                 ('bounced', models.PositiveIntegerField(db_default=0, default=0)),
                 ('complained', models.PositiveIntegerField(db_default=0, default=0)),
+                ('blocked', models.PositiveIntegerField(db_default=0, default=0)),
                 ('latency', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), size=None)),
             ],
             options={

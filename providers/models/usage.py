@@ -140,6 +140,8 @@ class ProviderMinute(models.Model):
     #: For good, on account of the recipient.
     bounced = models.PositiveIntegerField(default=0, db_default=0)
     complained = models.PositiveIntegerField(default=0, db_default=0)
+    #: On account of the account: its reputation, its authentication, its pace.
+    blocked = models.PositiveIntegerField(default=0, db_default=0)
     #: How many accepted mails took how long: see `figures.BUCKETS`.
     latency = ArrayField(models.IntegerField())
 

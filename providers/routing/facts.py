@@ -27,7 +27,7 @@ _PRIOR_MAILS, _PRIOR_TAKEN = 20, 19
 
 
 def success_rate(taken: int, tried: int) -> float:
-    """Return the share of mails an account takes, between 0 and 1 but never either.
+    """Return the share of mails an account takes and keeps, between 0 and 1 but never either.
 
     (taken + 19) / (tried + 20): the mean of a Beta(19, 1) prior updated by what was seen, so that
     one failure of a new account does not make it the worst, nor one success the best.

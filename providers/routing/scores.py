@@ -77,7 +77,7 @@ def _by_price(_rule: Rule, states: Sequence[ProviderState]) -> list[Score]:
 def _by_reliability(_rule: Rule, states: Sequence[ProviderState]) -> list[Score]:
     failures = [failure_percent(state.success_rate) for state in states]
     return [
-        Score(failure, round(100 - failure, 1), f"{100 - failure:g} % accepted")
+        Score(failure, round(100 - failure, 1), f"{100 - failure:g} % reliable")
         for failure in failures
     ]
 

@@ -31,6 +31,7 @@ NOTHING = {
     "delivered": 0,
     "bounced": 0,
     "complained": 0,
+    "blocked": 0,
     "bounce_rate": None,
     "complaint_rate": None,
 }
@@ -81,6 +82,7 @@ def test_sums_of_a_window_with_rates_percentiles_and_the_score(api: Api, user: U
             "delivered": 0,
             "bounced": 0,
             "complained": 0,
+            "blocked": 0,
             "bounce_rate": 0.0,
             "complaint_rate": 0.0,
             "reliability_score": 95.0,
@@ -221,6 +223,29 @@ def test_points_of_a_series_tell_what_came_back_in_them(api: Api, user: User) ->
     counts = (point["delivered"], point["bounced"], point["complained"])
     assert counts == (900, 20, 3)
     assert (point["bounce_rate"], point["complaint_rate"]) == (0.02, 0.003)
+
+
+@pytest.mark.parametrize(
+    ("counts", "score"),
+    [
+        ({}, 99.9),
+        # The list's fault, and the mail's.
+        ({"bounced": 300, "complained": 50}, 99.9),
+        ({"blocked": 150}, 99.0),
+        ({"blocked": 1_500}, 90.0),
+        # More of it than was sent meanwhile.
+        ({"blocked": 50_000}, 0.0),
+    ],
+)
+def test_what_came_back_because_of_the_account_lowers_its_score(
+    api: Api, user: User, counts: dict[str, int], score: float
+) -> None:
+    provider = account(user)
+    add(provider, timedelta(minutes=5), 20_000)
+    come_back(provider, timedelta(minutes=4), **counts)
+    found = read(api)["results"][0]
+    assert (found["reliability_score"], found["success_rate"]) == (score, 1.0)
+    assert found["blocked"] == counts.get("blocked", 0)
 
 
 def test_more_may_come_back_than_was_sent_meanwhile(api: Api, user: User) -> None:

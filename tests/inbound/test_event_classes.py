@@ -73,7 +73,7 @@ def test_the_reply_outweighs_what_the_provider_calls_hard(
 def test_what_the_provider_does_not_call_final_suppresses_nobody() -> None:
     found = hear("550 5.1.1 User unknown", raw={"event": "soft_bounce"})
     assert (found.kind, found.suppress) == (EventKind.SOFT_BOUNCED, None)
-    assert found.data == {"class": "address", "code": "5.1.1"}
+    assert found.data == {"class": "address", "side": "recipient", "code": "5.1.1"}
 
 
 @pytest.mark.parametrize(

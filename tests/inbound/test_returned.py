@@ -81,6 +81,7 @@ def test_a_dead_mailbox_bounces_the_message_and_is_suppressed(user: User) -> Non
     )
     assert event.data == {
         "class": "address",
+        "side": "recipient",
         "code": "5.1.1",
         "reply": "550 5.1.1 <bob@example.net>: Recipient address rejected: User unknown",
     }

@@ -169,8 +169,8 @@ def test_figures_that_look_equal_are_equal() -> None:
     decision = choose(FACTS, Snapshot(NOW, states, [rule(1, 2, strategy=Strategy.MOST_RELIABLE)]))
     assert decision.provider_id == UUID(int=1)
     assert [(found.score, found.note) for found in decision.candidates] == [
-        (99.0, "99 % accepted"),
-        (99.0, "99 % accepted"),
+        (99.0, "99 % reliable"),
+        (99.0, "99 % reliable"),
     ]
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from providers.adapters.esp.kinds import secret
-from providers.bounces import BounceClass, BounceVerdict, classify
+from providers.bounces import BounceClass, BounceVerdict, Side, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from providers.adapters.esp.fields import Field
 
-_DEAD = BounceVerdict(BounceClass.ADDRESS, is_hard=True)
+_DEAD = BounceVerdict(BounceClass.ADDRESS, is_hard=True, side=Side.RECIPIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class HookKind:
         if found.bounce_class is BounceClass.UNKNOWN:
             return _DEAD if word else found
         is_final = word or self.says_hard is None
-        return BounceVerdict(found.bounce_class, is_hard=found.is_hard and is_final)
+        return replace(found, is_hard=found.is_hard and is_final)
 
     def _word(self, raw: Any) -> bool:
         try:

@@ -83,6 +83,28 @@ def test_news_of_a_purged_message_still_suppresses() -> None:
     assert not Event.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "data", "blocked"),
+    [
+        (EventKind.SOFT_BOUNCED, {"class": "reputation", "side": "sender"}, 1),
+        (EventKind.BOUNCED, {"class": "authentication", "side": "sender"}, 1),
+        (EventKind.SOFT_BOUNCED, {"class": "content", "side": "sender"}, 0),
+        (EventKind.SOFT_BOUNCED, {"class": "policy", "side": "recipient"}, 0),
+        (EventKind.SOFT_BOUNCED, None, 0),
+        (EventKind.DELAYED, {"class": "reputation", "side": "sender"}, 0),
+    ],
+)
+def test_what_its_account_is_to_blame_for_is_counted_against_it(
+    user: User, kind: EventKind, data: dict[str, str] | None, blocked: int
+) -> None:
+    message = sent(user)
+    told = news(message.pk, kind, recipient="bob@example.net", data=data)
+    assert apply_news([told, told]).applied == 1
+    assert apply_news([told]).repeated == 1
+    found = sum(ProviderMinute.objects.values_list("blocked", flat=True))
+    assert found == blocked
+
+
 def test_news_of_a_message_in_a_workers_hands_waits(user: User) -> None:
     message = queue(user)
     force_status(message, "sending", lease_id=uuid7())

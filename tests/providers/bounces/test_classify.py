@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.bounces import BounceClass, BounceVerdict, classify, status_in
+from providers.bounces import BounceClass, Side, classify, is_block, status_in
 from providers.bounces.rules import RULES
-from providers.bounces.table import Side
 
 _REPLY = re.compile(r"(\d{3})(?:[ -](?:#?(\d\.\d\.\d{1,3})(?: |\Z))?(.*))?\Z", re.DOTALL)
 
@@ -28,17 +27,18 @@ def parts_of(reply: str) -> tuple[int, str, str]:
     return int(found[1]), found[2] or "", found[3] or ""
 
 
-def expected(word: str) -> BounceVerdict:
-    return BounceVerdict(BounceClass(word.rstrip("!")), is_hard=word.endswith("!"))
+def said(code: int, enhanced: str, text: str, *, is_permanent: bool) -> str:
+    verdict = classify(code, enhanced, text, is_permanent=is_permanent)
+    return verdict.bounce_class.value + "!" * verdict.is_hard
 
 
 @pytest.mark.parametrize(("server", "word", "reply"), corpus())
 def test_a_reply_is_understood(server: str, word: str, reply: str) -> None:
     code, enhanced, text = parts_of(reply)
     is_permanent = code >= 500
-    assert classify(code, enhanced, text, is_permanent=is_permanent) == expected(word)
+    assert said(code, enhanced, text, is_permanent=is_permanent) == word
     # As one text, the way events and diagnostic codes have it.
-    assert classify(0, "", f"smtp; {reply}", is_permanent=is_permanent) == expected(word)
+    assert said(0, "", f"smtp; {reply}", is_permanent=is_permanent) == word
 
 
 def test_the_corpus_is_large_and_holds_every_class_that_servers_give() -> None:
@@ -72,8 +72,7 @@ def test_nothing_is_hard_that_the_caller_does_not_call_final(
     ("code", "enhanced"), [(450, "5.1.1"), (550, "4.1.1"), (451, ""), (0, "4.2.1")]
 )
 def test_a_code_that_says_later_is_never_hard(code: int, enhanced: str) -> None:
-    verdict = classify(code, enhanced, "User unknown", is_permanent=True)
-    assert verdict == BounceVerdict(BounceClass.ADDRESS, is_hard=False)
+    assert said(code, enhanced, "User unknown", is_permanent=True) == "address"
 
 
 @pytest.mark.parametrize(
@@ -86,26 +85,44 @@ def test_a_code_that_says_later_is_never_hard(code: int, enhanced: str) -> None:
     ],
 )
 def test_the_words_of_an_api_count_whatever_its_status(status: int, text: str, word: str) -> None:
-    assert classify(status, "", text, is_permanent=True) == expected(word)
+    assert said(status, "", text, is_permanent=True) == word
 
 
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("Out of office: I am back on Monday", BounceClass.AUTO_REPLY),
-        ("Abwesenheitsnotiz", BounceClass.AUTO_REPLY),
-        ("Please confirm that you sent this message", BounceClass.CHALLENGE),
-        ("This mailbox is protected by Boxbe", BounceClass.CHALLENGE),
+        ("Out of office: I am back on Monday", "auto_reply"),
+        ("Abwesenheitsnotiz", "auto_reply"),
+        ("Please confirm that you sent this message", "challenge"),
+        ("This mailbox is protected by Boxbe", "challenge"),
     ],
 )
-def test_a_machine_that_answers_is_told_by_words_without_codes(
-    text: str, word: BounceClass
+def test_a_machine_that_answers_is_told_by_words_without_codes(text: str, word: str) -> None:
+    assert said(0, "", text, is_permanent=True) == word
+
+
+@pytest.mark.parametrize(
+    ("reply", "side", "blames_account"),
+    [
+        ("550 5.1.1 User unknown", "recipient", False),
+        ("552 5.2.2 Mailbox full", "recipient", False),
+        ("550 5.7.1 Service unavailable; blocked using zen.spamhaus.org", "sender", True),
+        ("550 5.7.26 This mail is unauthenticated: SPF did not pass", "sender", True),
+        ("554 5.7.1 Spam message rejected", "sender", False),
+        ("552 5.3.4 Message too large", "sender", False),
+        ("550 I do not feel like it", None, False),
+    ],
+)
+def test_a_reply_says_whose_side_it_is_about(
+    reply: str, side: str | None, *, blames_account: bool
 ) -> None:
-    assert classify(0, "", text, is_permanent=True) == BounceVerdict(word, is_hard=False)
+    verdict = classify(*parts_of(reply), is_permanent=True)
+    assert verdict.data.get("side") == side
+    assert is_block(verdict.data) is blames_account
 
 
 def test_nothing_that_concerns_the_sender_is_hard() -> None:
-    assert [rule for rule in RULES if rule.is_hard and rule.concerns is Side.SENDER] == []
+    assert [rule for rule in RULES if rule.is_hard and rule.side is Side.SENDER] == []
     assert {rule.bounce_class for rule in RULES if rule.is_hard} == {
         BounceClass.ADDRESS,
         BounceClass.ROUTING,
@@ -120,7 +137,7 @@ def test_rules_are_written_in_lower_case_as_texts_are_compared() -> None:
 
 def test_words_in_an_address_are_not_the_servers() -> None:
     text = "<quota-exceeded.spamhaus@blacklisted.example>: User unknown"
-    assert classify(550, "", text, is_permanent=True) == expected("address!")
+    assert said(550, "", text, is_permanent=True) == "address!"
 
 
 @pytest.mark.parametrize(
@@ -141,5 +158,4 @@ def test_an_enhanced_code_is_found_in_a_reply(text: str, code: str) -> None:
 
 
 def test_a_status_that_tells_nothing_gives_way_to_the_replys() -> None:
-    verdict = classify(0, "5.0.0", "smtp; 550 5.1.1 rejected", is_permanent=True)
-    assert verdict == expected("address!")
+    assert said(0, "5.0.0", "smtp; 550 5.1.1 rejected", is_permanent=True) == "address!"
