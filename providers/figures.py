@@ -110,6 +110,11 @@ class Tally:
         return _share(self.complained, self.accepted)
 
     @property
+    def block_rate(self) -> float | None:
+        """Return the share of accepted mails that came back due to the account; None of too few."""
+        return _share(self.blocked, self.accepted)
+
+    @property
     def p50_ms(self) -> float | None:
         """Return the median time to acceptance."""
         return percentile(self.latency, _MEDIAN)

@@ -26,18 +26,19 @@ _STAYS_ABOVE = 0.8
 
 # Latencies, most of a row, are not touched.
 _LATELY = """
-SELECT provider_id, sum(accepted)::bigint, sum(bounced)::bigint, sum(complained)::bigint
+SELECT provider_id, sum(accepted)::bigint, sum(bounced)::bigint, sum(complained)::bigint,
+       sum(blocked)::bigint
   FROM providers_providerminute
  WHERE minute > %s
  GROUP BY provider_id
 HAVING sum(bounced) + sum(complained) > 0
 """
 _WINDOWS = """
-SELECT coalesce(accepted, 0), coalesce(bounced, 0), coalesce(complained, 0)
+SELECT coalesce(accepted, 0), coalesce(bounced, 0), coalesce(complained, 0), coalesce(blocked, 0)
   FROM unnest(%s::timestamptz[]) WITH ORDINALITY AS w (starts_at, place)
  CROSS JOIN LATERAL (
     SELECT sum(accepted)::bigint AS accepted, sum(bounced)::bigint AS bounced,
-           sum(complained)::bigint AS complained
+           sum(complained)::bigint AS complained, sum(blocked)::bigint AS blocked
       FROM providers_providerminute
      WHERE provider_id = %s AND minute >= starts_at
  ) found
@@ -81,7 +82,7 @@ def rates_of(tally: Tally) -> tuple[Rate, Rate]:
 def returned_since(moment: datetime) -> dict[UUID, Tally]:
     """Return the accounts of whose mails anything came back in the minutes after `moment`.
 
-    The tallies tell only accepted, bounced and complained.
+    The tallies tell only accepted, bounced, complained and blocked.
     """
     with connection.cursor() as cursor:
         cursor.execute(_LATELY, [moment])
@@ -96,4 +97,4 @@ def returned_in(provider_id: UUID, starts: Sequence[datetime]) -> list[Tally]:
 
 
 def _tally(row: Sequence[int]) -> Tally:
-    return Tally(accepted=row[0], bounced=row[1], complained=row[2])
+    return Tally(accepted=row[0], bounced=row[1], complained=row[2], blocked=row[3])

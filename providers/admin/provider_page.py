@@ -115,6 +115,8 @@ class ReturnedRow:
     bounced: int
     bounce_rate: str
     bounced_tone: str
+    blocked: int
+    block_rate: str
     complained: int
     complaint_rate: str
     complained_tone: str
@@ -269,7 +271,9 @@ def returned_rows(provider_id: UUID, now: datetime) -> list[ReturnedRow]:
     """Return how much of an account's mail came back in each span; empty without any mail."""
     spans = performance.SPANS
     tallies = returned_in(provider_id, [now - reach for reach in spans.values()])
-    if not any(tally.accepted or tally.bounced or tally.complained for tally in tallies):
+    if not any(
+        each.accepted or each.bounced or each.blocked or each.complained for each in tallies
+    ):
         return []
     rows = []
     for span, tally in zip(spans, tallies, strict=True):
@@ -281,6 +285,8 @@ def returned_rows(provider_id: UUID, now: datetime) -> list[ReturnedRow]:
                 tally.bounced,
                 small_percent(tally.bounce_rate),
                 return_tone(tally.bounce_rate, bounced.thresholds),
+                tally.blocked,
+                small_percent(tally.block_rate),
                 tally.complained,
                 small_percent(tally.complaint_rate),
                 return_tone(tally.complaint_rate, complained.thresholds),

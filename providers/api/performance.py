@@ -150,6 +150,7 @@ def present_tally(tally: Tally) -> dict[str, Any]:
         "complained": tally.complained,
         "blocked": tally.blocked,
         "bounce_rate": _rounded(tally.bounce_rate, 4),
+        "block_rate": _rounded(tally.block_rate, 4),
         "complaint_rate": _rounded(tally.complaint_rate, 5),
     }
 

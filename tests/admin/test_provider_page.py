@@ -75,7 +75,7 @@ def test_what_came_back_is_told_for_each_span_with_its_colour(root: Client, smtp
     add(smtp.pk, Tally(accepted=99), now)
     add_returns({smtp.pk: Returns(bounced=1)}, now)
     add(smtp.pk, Tally(accepted=901), now - timedelta(hours=2))
-    add_returns({smtp.pk: Returns(bounced=59, complained=3)}, now - timedelta(hours=3))
+    add_returns({smtp.pk: Returns(bounced=59, complained=3, blocked=21)}, now - timedelta(hours=3))
     add(smtp.pk, Tally(accepted=9000), now - timedelta(days=20))
     rows = {row.span: row for row in panel(root, smtp)["returned"]}
     hour, day, month = rows["1h"], rows["24h"], rows["30d"]
@@ -83,6 +83,7 @@ def test_what_came_back_is_told_for_each_span_with_its_colour(root: Client, smtp
     assert (day.accepted, day.bounced, day.complained) == (1000, 60, 3)
     assert (day.bounce_rate, day.bounced_tone) == ("6.00 %", "is-warning")
     assert (day.complaint_rate, day.complained_tone) == ("0.30 %", "is-bad")
+    assert (day.blocked, day.block_rate, hour.block_rate) == (21, "2.10 %", "too few")
     assert rows["7d"] == replace(day, span="7d")
     assert (month.bounce_rate, month.bounced_tone) == ("0.60 %", "")
     assert "6.00 %" in root.get(page(smtp)).content.decode()

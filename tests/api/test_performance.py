@@ -33,6 +33,7 @@ NOTHING = {
     "complained": 0,
     "blocked": 0,
     "bounce_rate": None,
+    "block_rate": None,
     "complaint_rate": None,
 }
 
@@ -84,6 +85,7 @@ def test_sums_of_a_window_with_rates_percentiles_and_the_score(api: Api, user: U
             "complained": 0,
             "blocked": 0,
             "bounce_rate": 0.0,
+            "block_rate": 0.0,
             "complaint_rate": 0.0,
             "reliability_score": 95.0,
         }
