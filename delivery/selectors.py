@@ -26,7 +26,7 @@ from templates_app.engine import TemplateRenderProblem, TemplateSyntaxProblem, c
 from templates_app.rendering import FinishedMail, compile_mail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -212,15 +212,22 @@ def message_history(message_id: UUID) -> History:
         )
         .order_by("pk")
     )  # fmt: skip
-    ids = {attempt.decision_id for attempt in attempts if attempt.decision_id}
-    decisions = dict(RoutingDecision.objects.filter(pk__in=ids).values_list("pk", "body"))
     events = list(Event.objects.filter(message_id=message_id).order_by("pk"))
+    decisions = decisions_of(attempts, events)
     attachments = list(
         Attachment.objects.filter(content__messages=message_id)
         .select_related("blob")
         .order_by("position")
     )
     return History(attempts, events, decisions, attachments)
+
+
+def decisions_of(attempts: Iterable[Attempt], events: Iterable[Event]) -> Mapping[UUID, Any]:
+    """Return the routing explanations that attempts and events refer to, by their ids."""
+    told = [attempt.decision_id for attempt in attempts]
+    told += [event.decision_id for event in events]
+    ids = {each for each in told if each is not None}
+    return dict(RoutingDecision.objects.filter(pk__in=ids).values_list("pk", "body"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,9 @@ class EventKind(models.TextChoices):
     AUTO_REPLIED = "auto_replied", "Answered by a machine"
 
 
+#: Under this key an event's data name the routing decision by which no account took the message.
+DECISION = "decision"
+
 #: What others tell of a message after it was sent.
 NEWS = frozenset(
     {

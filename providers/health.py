@@ -41,6 +41,9 @@ PROBE_WAIT = timedelta(minutes=2)
 #: While one worker's probe is on its way, the others look again after so long.
 PROBE_LOOK = timedelta(seconds=2)
 
+#: What waiting does not mend.
+NEEDS_A_HUMAN = frozenset({Reason.AUTHENTICATION, Reason.SETUP})
+
 #: Sent with `opened` (an `Opened`) when a breaker opens that was closed, by the worker that did it.
 on_opened = Signal()
 
@@ -57,8 +60,8 @@ class Opened:
 
     @property
     def needs_a_human(self) -> bool:
-        """True if waiting will not mend it: our credentials are refused."""
-        return self.reason is Reason.AUTHENTICATION
+        """True if waiting will not mend it: our credentials are refused or cannot be read."""
+        return self.reason in NEEDS_A_HUMAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def open_breaker(provider_id: UUID, fault: SendResult) -> bool:
     Opened or not, it stays open for as long as the account asks. Refused credentials open it for
     the longest wait at once.
     """
-    is_refused = fault.reason is Reason.AUTHENTICATION
+    is_refused = fault.reason in NEEDS_A_HUMAN
     wish = _wish(fault)
     wait = max((LONGEST_WAIT if is_refused else FIRST_WAIT).total_seconds(), wish)
     told = _told(fault)
@@ -183,7 +186,7 @@ def take_probe(provider_id: UUID) -> bool:
 def fail_probe(provider_id: UUID, fault: SendResult) -> None:
     """Open the breaker for twice as long: the probe failed."""
     longest = LONGEST_WAIT.total_seconds()
-    is_refused = fault.reason is Reason.AUTHENTICATION
+    is_refused = fault.reason in NEEDS_A_HUMAN
     first = longest if is_refused else FIRST_WAIT.total_seconds()
     _moved(
         _FAIL_PROBE,
@@ -195,6 +198,14 @@ def fail_probe(provider_id: UUID, fault: SendResult) -> None:
             **_told(fault),
         },
     )
+
+
+def note_fault(provider_id: UUID, fault: SendResult) -> None:
+    """Open the breaker, or for longer if it was open: no mail need be sent to know the fault."""
+    if take_probe(provider_id):
+        fail_probe(provider_id, fault)
+    else:
+        open_breaker(provider_id, fault)
 
 
 def return_probe(provider_id: UUID) -> None:

@@ -57,6 +57,8 @@ class Reason(StrEnum):
     THROTTLED = "throttled"
     #: Our credentials were refused (530, 535, HTTP 401/403).
     AUTHENTICATION = "authentication"
+    #: Its settings or credentials cannot be used as they are kept here, so it was not even asked.
+    SETUP = "setup"
     #: No connection, no TLS, a time-out before the data was handed over, a protocol error.
     CONNECTION = "connection"
     #: The connection was lost after the data was handed over.

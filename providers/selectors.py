@@ -149,7 +149,10 @@ def forget_snapshot() -> None:
 
 
 def account_config(provider: Provider) -> AccountConfig:
-    """Return what an adapter may know of an account, credentials included."""
+    """Return what an adapter may know of an account, credentials included.
+
+    Raises `DecryptionError` if no key of ours reads them.
+    """
     return AccountConfig(
         provider_id=provider.pk,
         name=provider.name,
@@ -161,5 +164,8 @@ def account_config(provider: Provider) -> AccountConfig:
 
 
 def accounts_by_id(ids: set[UUID]) -> dict[UUID, Provider]:
-    """Return whole accounts, credentials included, by their ids."""
-    return Provider.objects.in_bulk(ids)
+    """Return accounts by their ids, their credentials to be read (and decrypted) when used.
+
+    One account whose credentials no key reads must not take the others with it.
+    """
+    return Provider.objects.defer("secrets").in_bulk(ids)

@@ -15,6 +15,7 @@ from alerts.selectors import open_severities
 from alerts.services import close_alert, open_alert
 from mailservice.core.presentation import console_path
 from providers.figures import sums_since
+from providers.health import NEEDS_A_HUMAN
 from providers.models import BreakerState, Provider, ProviderHealth
 from providers.ports import Reason
 from providers.quotas import usage_of, windows
@@ -55,6 +56,20 @@ _OVER = {
     SUCCESS_RATE: "It takes enough again, or too little was sent to tell.",
     BOUNCE_RATE: "Few enough of its mails come back again, or too little was sent to tell.",
     COMPLAINT_RATE: "Few enough people complain again, or too little was sent to tell.",
+}
+#: (what is wrong with an account, what a person should do about it).
+_NEEDED = {
+    Reason.AUTHENTICATION: (
+        "refuses our credentials",
+        "correct user name, password or key of the account.",
+    ),
+    Reason.SETUP: (
+        "cannot be used",
+        (
+            "give every process the encryption key that the credentials are kept under "
+            "(ENCRYPTION_KEYS), or save the account's settings and credentials anew."
+        ),
+    ),
 }
 #: (what happened to mails, what a person should do about it).
 _RETURNED = {
@@ -119,7 +134,7 @@ def tell_refused(*, opened: Opened, **_signal: object) -> None:
         return
     provider = Provider.objects.defer("secrets", "settings").filter(pk=opened.provider_id).first()
     if provider is not None and provider.is_active:
-        _open(_refused(provider, opened.detail))
+        _open(_refused(provider, opened.reason, opened.detail))
 
 
 def _open(finding: Finding) -> None:
@@ -154,8 +169,8 @@ def breaker_findings(
     """Tell of a breaker that is not closed: of refused credentials at once, else after a while."""
     if health is None:
         return
-    if health.reason == Reason.AUTHENTICATION:
-        yield _refused(provider, health.detail)
+    if health.reason in NEEDS_A_HUMAN:
+        yield _refused(provider, health.reason, health.detail)
     elif now - health.since > DOWN_AFTER:
         why = _WHY.get(health.reason, health.reason or "unknown")
         yield Finding(
@@ -170,14 +185,14 @@ def breaker_findings(
         )
 
 
-def _refused(provider: Provider, said: str) -> Finding:
+def _refused(provider: Provider, reason: str, said: str) -> Finding:
+    title, advice = _NEEDED[Reason(reason)]
     return Finding(
         REFUSED,
         str(provider.pk),
         Severity.CRITICAL,
-        f"{provider.name} refuses our credentials",
-        _quoted(said)
-        + "Waiting will not mend it: correct user name, password or key of the account.",
+        f"{provider.name} {title}",
+        f"{_quoted(said)}Waiting will not mend it: {advice}",
         console_path("providers_provider_change", provider.pk),
     )
 

@@ -14,11 +14,12 @@ from delivery.admin.cards import cards_for
 from delivery.admin.timeline import MAX_ATTEMPTS, MAX_EVENTS, timeline
 from delivery.admin.wording import REASONS, TONES
 from delivery.models import Message
+from delivery.selectors import decisions_of
 from delivery.states import FINISHED, Lane, Status
 from mailservice.core.addresses import Address, format_address
 from mailservice.core.errors import DomainError
 from providers.amounts import amount_text
-from providers.models import InboxMail, Provider, RoutingDecision
+from providers.models import InboxMail, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +55,7 @@ def page_context(
         .order_by("-id")[:MAX_ATTEMPTS]
     )
     events = list(message.events.order_by("-id")[:MAX_EVENTS])
-    decisions = dict(
-        RoutingDecision.objects.filter(
-            pk__in={attempt.decision_id for attempt in attempts if attempt.decision_id}
-        ).values_list("pk", "body")
-    )
+    decisions = decisions_of(attempts, events)
     subject, text, has_html, problem = _preview(message)
     pages = ("html", "source", "eml")
     return {

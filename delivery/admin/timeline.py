@@ -35,7 +35,7 @@ class Entry:
     reply: str = ""
     #: What the attempt cost, in words; empty if it was free.
     cost: str = ""
-    #: Why this account was chosen: `RoutingDecision.body`.
+    #: Why this account was chosen, or none: `RoutingDecision.body`.
     decision: Mapping[str, Any] | None = None
 
 
@@ -57,7 +57,7 @@ def timeline(
         )
     ]
     entries.extend(_attempt(attempt, decisions) for attempt in attempts)
-    entries.extend(_event(event) for event in events)
+    entries.extend(_event(event, decisions) for event in events)
     return sorted(entries, key=lambda entry: entry.at)
 
 
@@ -84,10 +84,11 @@ def _attempt(attempt: Attempt, decisions: Mapping[UUID, Mapping[str, Any]]) -> E
     )
 
 
-def _event(event: Event) -> Entry:
+def _event(event: Event, decisions: Mapping[UUID, Mapping[str, Any]]) -> Entry:
     icon, tone = EVENT_TONES.get(event.kind, ("info", ""))
     title = EventKind(event.kind).label if event.kind in EventKind.values else event.kind
     if event.recipient:
         title = f"{title}: {event.recipient}"
     actor = event.actor.removeprefix("user:")
-    return Entry(event.at, title, icon, tone, detail=event.detail, actor=actor)
+    decision = decisions.get(event.decision_id) if event.decision_id else None
+    return Entry(event.at, title, icon, tone, detail=event.detail, actor=actor, decision=decision)

@@ -43,6 +43,7 @@ REASONS: Mapping[str, str] = {
     Reason.GREYLISTED.value: "greylisting: later, please",
     Reason.THROTTLED.value: "too fast or too much",
     Reason.AUTHENTICATION.value: "login refused",
+    Reason.SETUP.value: "its credentials cannot be read, or its settings are wrong",
     Reason.CONNECTION.value: "no usable connection",
     Reason.LOST_AFTER_DATA.value: "connection lost after the data",
     Reason.OTHER.value: "other",

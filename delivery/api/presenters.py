@@ -134,7 +134,7 @@ def _timeline(row: Mapping[str, Any], history: History) -> list[dict[str, Any]]:
     entries = [
         {"at": row["created_at"], "type": "accepted"},
         *(_attempt_entry(attempt) for attempt in history.attempts),
-        *(_event_entry(event) for event in history.events),
+        *(_event_entry(event, history) for event in history.events),
     ]
     return sorted(entries, key=lambda entry: entry["at"])
 
@@ -150,7 +150,7 @@ def _attempt_entry(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _event_entry(event: Event) -> dict[str, Any]:
+def _event_entry(event: Event, history: History) -> dict[str, Any]:
     # Which operator acted is the company's own business; which key acted, its owner's.
     actor = "operator" if event.actor.startswith("user:") else event.actor
     return {
@@ -159,7 +159,8 @@ def _event_entry(event: Event) -> dict[str, Any]:
         "recipient": event.recipient or None,
         "actor": actor or None,
         "detail": event.detail or None,
-        "data": event.data,
+        "data": event.data if event.decision_id is None else None,
+        "routing": history.decisions.get(event.decision_id) if event.decision_id else None,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -12,7 +14,7 @@ from accounts.models import ApiKey, User
 from delivery.models.content import Content
 from delivery.models.types import EmailType
 from delivery.querysets import MessageQuerySet
-from delivery.states import UNFINISHED, EventKind, Lane, Status
+from delivery.states import DECISION, UNFINISHED, EventKind, Lane, Status
 from mailservice.core.ids import uuid7
 from providers.models import Provider
 from providers.ports import Outcome, Reason, Scope
@@ -92,6 +94,8 @@ class Message(models.Model):
     updated_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
+    #: Queued again although `provider` may have taken it: its outcome there was unknown.
+    is_resend = models.BooleanField(default=False, db_default=False)
     lease_id = models.UUIDField(null=True)
     #: Why it is not sent (yet), in one line.
     error = models.CharField(max_length=500, blank=True, default="")
@@ -260,6 +264,12 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return self.kind
+
+    @property
+    def decision_id(self) -> UUID | None:
+        """Return the id of the `providers.RoutingDecision` by which no account took it, if any."""
+        found = (self.data or {}).get(DECISION)
+        return UUID(found) if found else None
 
 
 class Lease(models.Model):

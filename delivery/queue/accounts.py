@@ -9,15 +9,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from delivery.queue.pacing import Horizons
 from delivery.queue.senders import AccountSenders
+from mailservice.core.secrets import DecryptionError
 from providers import health
-from providers.adapters import adapter_for
+from providers.adapters import SettingsError, UnknownKindError, adapter_for
 from providers.connections import ConnectionCap
-from providers.ports import Outcome
+from providers.ports import Outcome, Reason, Reply, Scope, SendResult
 from providers.routing import NO_PACES
 from providers.selectors import (
     account_config,
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
     from delivery.queue.calls import Job
     from providers.models import Provider
-    from providers.ports import SendResult
     from providers.routing import DomainPaces, ProviderState, Snapshot
     from providers.throttles import Signal
 
@@ -204,8 +205,32 @@ class Accounts:
             self._known[provider_id] = (time.monotonic() + ACCOUNT_SECONDS, provider)
         return provider
 
+    def is_usable(self, provider: Provider) -> bool:
+        """Tell whether mail can be submitted there; what cannot be set up is told and left alone.
+
+        One account whose credentials this process cannot read must not stop the others' mail.
+        """
+        try:
+            self.senders(provider)
+        except (DecryptionError, SettingsError, UnknownKindError) as error:
+            fault = SendResult(
+                Outcome.NOT_ACCEPTED, Reason.SETUP, Scope.PROVIDER, Reply(text=str(error))
+            )
+            _move(partial(health.note_fault, provider.pk, fault))
+        except ObjectDoesNotExist:
+            # Deleted since it was read.
+            self._known.pop(provider.pk, None)
+        else:
+            return True
+        # Should the breaker not open, say without the database, others must be chosen all the same.
+        self.note_exhausted(provider.pk)
+        return False
+
     def senders(self, provider: Provider) -> AccountSenders:
-        """Return the account's threads; a changed account gets new ones, the old finish and end."""
+        """Return the account's threads; a changed account gets new ones, the old finish and end.
+
+        Raises for an account that `is_usable` was not asked of what that answers with False.
+        """
         held = self._senders.get(provider.pk)
         if held is not None and held[0] == provider.updated_at:
             return held[1]

@@ -81,6 +81,24 @@ class Assigner:
         snapshot = self._accounts.snapshot()
         return snapshot.decide(facts_of(item, snapshot.asks))
 
+    def wait_for_account(self, item: InHand, error: str, now: datetime) -> Step:
+        """Return the step of a mail that every account refused which might take it.
+
+        They refused us, not the mail: it waits for one to open, which is no attempt.
+        """
+        elsewhere = self.decide(item).provider_id
+        item.refused_by = frozenset()
+        decision = self.decide(item)
+        due_at = now + NO_ACCOUNT_WAIT
+        if elsewhere is not None:
+            # Only the end of this drain keeps it from another account.
+            due_at = now
+        elif decision.provider_id is None and decision.retry_at is not None:
+            due_at = max(decision.retry_at, now + _LEAST_WAIT)
+        if item.message.expires_at is not None:
+            due_at = min(due_at, item.message.expires_at)
+        return Step(Status.RETRY, error, due_at=due_at)
+
     def _submit_group(
         self, provider_id: UUID, group: Sequence[_Entry], now: datetime
     ) -> list[InHand]:
@@ -95,6 +113,8 @@ class Assigner:
         real = [entry for entry in group if not entry[0].message.is_test]
         if not real:
             return []
+        if not self._accounts.is_usable(provider):
+            return [item for item, _ in real]
         if self._accounts.needs_probe(provider_id):
             return self._submit_probe(provider, real, now)
         going, refused = self._with_turns(provider, real, now)
@@ -201,7 +221,8 @@ class Assigner:
         event = None if step.error == message.error else EventKind.DEFERRED
         if step.status is Status.FAILED:
             event = EventKind.FAILED
-        return Ended(message, step, tuple(item.attempts), event)
+        told = decision if event else None
+        return Ended(message, step, tuple(item.attempts), event, told)
 
     def _due_at(self, item: InHand, decision: Decision, now: datetime) -> datetime:
         """Return when an account may be open: where it is crowded, when its turn may come."""

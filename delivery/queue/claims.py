@@ -56,6 +56,8 @@ class Claimed:
     error: str
     api_key_id: UUID | None = None
     tags: list[str] | None = None
+    #: The account that may have it already, if it is sent again although nobody knows.
+    doubtful_provider_id: UUID | None = None
 
 
 #: Which columns of the claim, returned in the order of the fields above, arrive as JSON text.
@@ -68,7 +70,8 @@ _JSON_PLACES = tuple(
 
 _COLUMNS = """m.id, m.content_id, m.owner_id, m.email_type, m.lane, m.priority, m.is_test,
           m.recipients, m.addresses, m.context, m.headers, m.pinned_provider_id, m.sequence_key,
-          m.expires_at, m.created_at, m.attempt_count, m.error, m.api_key_id, m.tags"""
+          m.expires_at, m.created_at, m.attempt_count, m.error, m.api_key_id, m.tags,
+          CASE WHEN m.is_resend THEN m.provider_id END"""
 
 # `queued` means claimable: no clock is compared, so workers' and web hosts' clocks may differ.
 # Strict order first; then the heads of the lower priorities that have waited too long, so that a

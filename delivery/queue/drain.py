@@ -22,7 +22,7 @@ from delivery.queue.assign import Assigner
 from delivery.queue.claims import Claimed, LeaseHolder, claim, give_back, has_claimable
 from delivery.queue.journal import WireJournal, journal_folder
 from delivery.queue.outbox import Outbox
-from delivery.queue.outcomes import Step, after_attempt
+from delivery.queue.outcomes import Step, after_attempt, line_of
 from delivery.queue.prepare import InHand, prepare, suppressed_among
 from delivery.queue.record import Ended, LeaseLostError, Recorder, Tried
 from delivery.queue.recovery import recover_dead
@@ -372,7 +372,11 @@ class Drain:
         if self._assigner.decide(item).provider_id is not None and not self._is_stopping():
             self._assign([item], now)
             return
-        step = self._after(item, provider_id, result, now)
+        step = (
+            self._assigner.wait_for_account(item, line_of(result), now)
+            if is_fault(result)
+            else self._after(item, provider_id, result, now)
+        )
         self._ended.append(Ended(item.message, step, item.attempts))
 
 

@@ -55,7 +55,7 @@ def after_attempt(
     """Return where the message goes after `result`."""
     if result.outcome is Outcome.UNKNOWN:
         due_at = now + UNKNOWN_WAIT if policy.resends_unknown else None
-        return Step(Status.UNKNOWN, error=_line(result), due_at=due_at)
+        return Step(Status.UNKNOWN, error=line_of(result), due_at=due_at)
     if not result.recipients:
         step = _uniform(message, result, policy=policy, now=now, jitter=jitter)
         return step if step.status is Status.SENT else _mark_all(message, step)
@@ -101,7 +101,7 @@ def _uniform(
         return Step(Status.SENT, recipients=marked)
     if result.outcome is Outcome.REJECTED:
         status = Status.BOUNCED if result.reason in _RECIPIENT_REASONS else Status.FAILED
-        return Step(status, error=_line(result))
+        return Step(status, error=line_of(result))
     moment = next_attempt_at(
         now=now,
         created_at=message.created_at,
@@ -113,8 +113,10 @@ def _uniform(
         jitter=jitter,
     )
     if moment is not None:
-        return Step(Status.RETRY, error=_line(result), due_at=moment)
-    return Step(Status.FAILED, error=f"Given up after {message.attempt} attempts: {_line(result)}")
+        return Step(Status.RETRY, error=line_of(result), due_at=moment)
+    return Step(
+        Status.FAILED, error=f"Given up after {message.attempt} attempts: {line_of(result)}"
+    )
 
 
 def _mark_all(message: Claimed, step: Step) -> Step:
@@ -133,7 +135,7 @@ def _mixed(
     differing = {normalized(item.address): item for item in result.recipients}
     deferred = [item for item in result.recipients if item.outcome is Outcome.NOT_ACCEPTED]
     wait = _wait(message, result, deferred, policy=policy, now=now, jitter=jitter)
-    default = ("sent", "") if result.outcome is Outcome.ACCEPTED else ("failed", _line(result))
+    default = ("sent", "") if result.outcome is Outcome.ACCEPTED else ("failed", line_of(result))
     fates = {}
     for address, item in differing.items():
         if item.outcome is Outcome.NOT_ACCEPTED and wait is not None:
@@ -196,7 +198,8 @@ def _fate(item: RecipientResult) -> str:
     return "bounced" if is_bounce else "failed"
 
 
-def _line(result: SendResult) -> str:
+def line_of(result: SendResult) -> str:
+    """Return what was said, in one line."""
     return _words(result.reply.code, result.reply.enhanced_code, result.reply.text, result.reason)
 
 

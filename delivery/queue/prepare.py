@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.db import connection
 from django.db.models import Sum
 
+from delivery.compose.sizes import wire_bytes
 from delivery.models import Attachment
 from delivery.models.suppressions import ALL_MARKETING
 from delivery.queue.outcomes import SERVED, Step, unresolved
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
     from providers.routing import Asks
 
 _NONE: frozenset[str] = frozenset()
-#: What header and structure of a mail take, about.
-_HEAD_BYTES = 2_048
-#: Octets on the wire per octet of a file: base64 in lines of 76 characters and CRLF.
-_FILE_GROWTH = 78 / 57
-#: Octets on the wire per character of text, about.
-_TEXT_GROWTH = 1.4
 
 #: (normalised address, email type, list) that get no mail; "" for all types, and all lists.
 Suppressed = frozenset[tuple[str, str, str]]
@@ -106,6 +101,7 @@ def facts_of(item: InHand, asks: Asks) -> MessageFacts:
         email_type=message.email_type,
         from_email=source.from_email,
         pinned_provider_id=message.pinned_provider_id,
+        doubtful_provider_id=message.doubtful_provider_id,
         excluded=item.refused_by,
         message_id=message.id,
         api_key_id=message.api_key_id,
@@ -122,12 +118,9 @@ def facts_of(item: InHand, asks: Asks) -> MessageFacts:
 
 
 def _size_bytes(item: InHand) -> int:
-    """Return about how large the mail is on the wire; what a template fills in is not counted."""
     source = item.content.source
-    # A mail with HTML only gets a text part made from it.
-    text = len(source.html) + len(source.text or source.html)
     files = _file_bytes(item.message.content_id) if source.attachments else 0
-    return _HEAD_BYTES + int(text * _TEXT_GROWTH + files * _FILE_GROWTH)
+    return wire_bytes(html=source.html, text=source.text, file_bytes=files)
 
 
 @lru_cache(maxsize=1_000)

@@ -16,12 +16,13 @@ from django.db import connection, transaction
 from delivery.models import Attempt, SuppressionReason
 from delivery.queue.outcomes import dead_addresses
 from delivery.queue.sequences import lock_sequences, move_sequences_on
-from delivery.states import UNFINISHED, EventKind, Status
+from delivery.states import DECISION, UNFINISHED, EventKind, Status
 from delivery.suppressing import NewSuppression, add_suppressions
 from delivery.tables import ATTEMPT, ATTEMPT_ROWS, EVENT, EVENT_ROWS
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import RecordSet, to_json
 from providers.figures import TallyBook
+from providers.health import is_fault
 from providers.ledger import Carried, book
 from providers.quotas import Settlement, settle
 
@@ -95,11 +96,22 @@ class Ended:
     attempts: Sequence[Tried] = ()
     #: An event to write for what no attempt tells.
     event: EventKind | None = None
+    #: Why no account took it, told with the event.
+    decision: Decision | None = None
 
     @property
     def attempt_count(self) -> int:
-        """Return the row's new count: a claim that tried nothing does not count."""
-        return self.attempts[-1].number if self.attempts else self.message.attempt - 1
+        """Return the row's new count.
+
+        A claim that tried nothing does not count, nor one that only met accounts which refused us.
+        """
+        if not self.attempts or self._waits_for_an_account:
+            return self.message.attempt - 1
+        return self.attempts[-1].number
+
+    @property
+    def _waits_for_an_account(self) -> bool:
+        return self.step.status is Status.RETRY and is_fault(self.attempts[-1].result)
 
 
 class LeaseLostError(Exception):
@@ -153,6 +165,7 @@ class Recorder:
         }
         made = [(item.message, tried) for item in ended for tried in item.attempts]
         decisions = {tried.decision_id: tried.decision for _, tried in made if tried.decision}
+        decisions |= {item.decision.digest: item.decision for item in ended if item.decision}
         fresh = {key: decisions[key] for key in decisions.keys() - self._stored_decisions}
         carried = [_carried(message, tried) for message, tried in made]
         attempts = [_attempt_row(message, tried, self._worker) for message, tried in made]
@@ -278,6 +291,7 @@ def _event_row(item: Ended, now: datetime) -> dict[str, Any]:
         "at": now,
         "actor": "",
         "detail": storable(item.step.error)[:500],
+        "data": {DECISION: str(item.decision.digest)} if item.decision else None,
     }
 
 

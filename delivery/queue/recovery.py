@@ -21,12 +21,13 @@ from delivery.models import Lease
 from delivery.queue.calls import WORKER_DIED
 from delivery.queue.claims import Claimed, give_back, held_under
 from delivery.queue.journal import Note, Stage, abandoned, journal_folder, journal_of
-from delivery.queue.outcomes import Step, after_attempt
+from delivery.queue.outcomes import Step, after_attempt, line_of
 from delivery.queue.record import Ended, Recorder, Tried
 from delivery.states import EventKind, Lane, Status
 from delivery.tables import write_events
 from mailservice.core.sql import advisory_key, database_now, try_lock_for_transaction
 from providers import quotas
+from providers.health import is_fault
 from providers.ports import Outcome, Reason, Reply, SendResult
 from providers.quotas import mails_of
 from providers.selectors import accounts_by_id
@@ -130,9 +131,9 @@ def _ended(
         now=now,
         jitter=random.random(),  # noqa: S311 - spreads retries, protects nothing
     )
-    if result.is_account_fault and step.status is Status.RETRY:
+    if is_fault(result) or (result.is_account_fault and step.status is Status.RETRY):
         # Its worker would have tried the next account at once.
-        step = Step(Status.RETRY, step.error, due_at=now)
+        step = Step(Status.RETRY, line_of(result), due_at=now)
     tried = Tried(
         provider_id=note.provider_id,
         decision_id=note.decision_id,

@@ -49,7 +49,7 @@ RETURNING id, owner_id, sequence_key
 """
 
 _RESOLVE = """
-UPDATE delivery_message SET status = 'queued', updated_at = now()
+UPDATE delivery_message SET status = 'queued', is_resend = true, updated_at = now()
  WHERE id IN (SELECT id FROM delivery_message
                WHERE status = 'unknown' AND email_type = ANY(%s) AND due_at <= statement_timestamp()
                ORDER BY email_type, due_at LIMIT %s FOR UPDATE SKIP LOCKED)

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from delivery.compose.sizes import wire_bytes
 from delivery.dispatch import wake_on_commit
 from delivery.email_types import email_types
 from delivery.models import EmailType, Message
@@ -204,7 +205,12 @@ def _add_content(message: MessageInput, sender: Sender, draft: Draft) -> _Prepar
     source, schema = source_of_message(message, user_id=sender.user_id)
     compiled = compiled_source(source)
     links = resolve_attachments(message.attachments, owner_id=sender.user_id, now=draft.now)
-    from_ = _from_address(message, sender)
+    size_bytes = wire_bytes(
+        html=source["html"],
+        text=source["text"],
+        file_bytes=sum(link.size_bytes for link in links),
+    )
+    from_ = _from_address(message, sender, size_bytes)
     content = {
         **source,
         "id": uuid7(),
@@ -244,8 +250,11 @@ def _check_provider(message: MessageInput, sender: Sender) -> None:
         )
 
 
-def _from_address(message: MessageInput, sender: Sender) -> Address:
-    """Return the From: the sender's, else the account's that would be chosen, else the default."""
+def _from_address(message: MessageInput, sender: Sender, size_bytes: int) -> Address:
+    """Return the From: the sender's, else the account's that would be chosen, else the default.
+
+    An account that is closed for now, by its quota say, still counts: the mail waits for it.
+    """
     if message.from_ is not None:
         return message.from_
     snapshot = recent_snapshot()
@@ -260,13 +269,16 @@ def _from_address(message: MessageInput, sender: Sender) -> Address:
             domain_of(normalized(address.email))
             for address in (*message.to, *message.cc, *message.bcc)
         ),
+        size_bytes=size_bytes,
         has_attachments=bool(message.attachments),
         priority=message.priority or 3,
+        recipient_count=len(message.to) + len(message.cc) + len(message.bcc),
     )
-    chosen = snapshot.decide(facts).provider_id or message.provider_id
-    provider = Provider.objects.filter(pk=chosen).first() if chosen else None
-    if provider is not None and provider.from_email:
-        return Address(provider.from_email, message.from_name or provider.from_name)
+    chosen = snapshot.decide(facts).awaited_id or message.provider_id
+    names = ("from_email", "from_name")
+    own = Provider.objects.filter(pk=chosen).values_list(*names).first() if chosen else None
+    if own is not None and own[0]:
+        return Address(own[0], message.from_name or own[1])
     if settings.DEFAULT_FROM_EMAIL:
         return Address(settings.DEFAULT_FROM_EMAIL, message.from_name)
     raise InvalidInputError.for_field(

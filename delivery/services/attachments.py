@@ -40,6 +40,8 @@ class AttachmentLink:
     content_type: str
     disposition: str
     cid: str
+    #: Of the file itself.
+    size_bytes: int
 
 
 def upload(*, owner_id: UUID, filename: str, content_type: str, blob: Blob) -> Upload:
@@ -91,7 +93,9 @@ def resolve_attachments(
             filename = item.filename or found.filename
             content_type = item.content_type or found.content_type
         links.append(
-            AttachmentLink(blob.pk, filename, content_type, item.disposition, item.content_id)
+            AttachmentLink(
+                blob.pk, filename, content_type, item.disposition, item.content_id, blob.size_bytes
+            )
         )
     return links
 

@@ -106,6 +106,7 @@ UPDATE delivery_message m
        expires_at = CASE WHEN %(kind)s = 'retried' AND m.expires_at <= %(now)s
                          THEN NULL ELSE m.expires_at END,
        error = CASE WHEN %(kind)s = 'retried' THEN '' ELSE m.error END,
+       is_resend = m.is_resend OR m.status = 'unknown',
        updated_at = %(now)s
  WHERE m.id = ANY(%(ids)s) AND m.status = ANY(%(sources)s)
 RETURNING m.id, m.lane, m.status, m.owner_id, m.sequence_key

@@ -9,6 +9,7 @@ from django.db.models import TextChoices
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
 
+from providers.health import NEEDS_A_HUMAN
 from providers.models import BreakerState, Provider
 from providers.ports import Reason
 from providers.quotas import left
@@ -49,6 +50,7 @@ _TONES: Mapping[AccountState, str] = {
 }
 _FAULTS: Mapping[str, str] = {
     Reason.AUTHENTICATION: "The credentials were refused.",
+    Reason.SETUP: "Its settings or credentials cannot be used as they are.",
     Reason.CONNECTION: "No usable connection: host, port, security or the network is wrong.",
     Reason.THROTTLED: "The server asks us to slow down.",
     Reason.LOST_AFTER_DATA: "The connection was lost.",
@@ -96,7 +98,7 @@ def _of_breaker(health: ProviderHealth, now: datetime) -> State:
     if health.state == BreakerState.HALF_OPEN:
         trial = "One mail is on its way to see whether it works again."
         return State(AccountState.PROBED, f"{fault} {trial}", health.retry_at)
-    is_refused = health.reason == Reason.AUTHENTICATION
+    is_refused = health.reason in NEEDS_A_HUMAN
     kind = AccountState.REFUSED if is_refused else AccountState.DOWN
     is_due = health.retry_at is not None and health.retry_at <= now
     trial = (

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from providers.routing.decision import Candidate, Decision, RuleRef, Skip
+from providers.routing.decision import PASSING, Candidate, Decision, RuleRef, Skip
 from providers.routing.domains import is_among
 from providers.routing.facts import URGENT, Strategy
 from providers.routing.scores import score
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     from providers.routing.facts import MessageFacts, ProviderState, Rule
     from providers.routing.scores import Score
 
-#: Reasons that pass with time or by an operator's hand.
-_PASSING = frozenset(
-    {
-        Skip.INACTIVE,
-        Skip.SUPPOSED_DOWN,
-        Skip.JUST_FAILED,
-        Skip.BREAKER,
-        Skip.QUOTA,
-        Skip.PAUSED,
-        Skip.THROTTLED,
-    }
-)
 _REASONS = {
     Strategy.FIXED_ORDER: "first open target",
     Strategy.CHEAPEST: "cheapest open target",
@@ -117,7 +105,7 @@ def make_plan(
     usual = sorted(visible, key=lambda state: _usual_order(state, facts))
     if rule is None or facts.pinned_provider_id is not None:
         places = [_Place(state, _candidate(state, facts, now)) for state in usual]
-        return Plan(_decision(places, facts, None))
+        return Plan(_again(places, facts, None) or _decision(places, facts, None))
     targets = _ranked(rule, visible)
     named = {target.provider_id for target in rule.targets}
     places = [_Place(state, _candidate(state, facts, now, found)) for state, found in targets]
@@ -126,6 +114,9 @@ def make_plan(
         for state in usual
         if state.provider_id not in named
     ]
+    again = _again(places, facts, rule)
+    if again is not None:
+        return Plan(again)
     decision = _decision(places, facts, rule)
     if rule.strategy is Strategy.WEIGHTED_SPLIT:
         return _split(rule, places, decision)
@@ -264,6 +255,18 @@ def _decision(places: Sequence[_Place], facts: MessageFacts, rule: Rule | None) 
     return _no_choice(places, facts, rule)
 
 
+def _again(places: Sequence[_Place], facts: MessageFacts, rule: Rule | None) -> Decision | None:
+    """Return the account that may have this mail already, if there is one and it is open."""
+    if facts.doubtful_provider_id is None or facts.pinned_provider_id is not None:
+        return None
+    for place in places:
+        if place.state.provider_id == facts.doubtful_provider_id and not place.candidate.skipped:
+            candidates = tuple(place.candidate for place in places)
+            reason = "it may have this mail already, and knows it again at best"
+            return Decision(place.state.provider_id, reason, candidates, rule=_ref(rule))
+    return None
+
+
 def _ref(rule: Rule | None) -> RuleRef | None:
     return RuleRef(rule.rule_id, rule.name, rule.strategy) if rule else None
 
@@ -301,10 +304,14 @@ def _no_choice(places: Sequence[_Place], facts: MessageFacts, rule: Rule | None)
     candidates = tuple(place.candidate for place in places)
     reasons = {candidate.skipped for candidate in candidates}
     known = [moment for place in places for moment in _reopens(place, facts)]
-    is_hopeless = not reasons & _PASSING
+    is_hopeless = not reasons & PASSING
     if is_hopeless:
         reason = "no account may take this mail"
-        reason += _too_many_recipients(places, facts) or _where_unaligned(candidates, facts)
+        reason += (
+            _too_many_recipients(places, facts)
+            or _where_unaligned(candidates, facts)
+            or _each_why(candidates)
+        )
     elif Skip.QUOTA in reasons:
         reason = "every open account has used up its quota"
         if facts.recipient_count > 1:
@@ -338,6 +345,15 @@ def _where_unaligned(candidates: Sequence[Candidate], facts: MessageFacts) -> st
     more = len(names) - _MAX_NAMES
     named = ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
     return f": {_unaligned(facts)} at {named}" if names else ""
+
+
+def _each_why(candidates: Sequence[Candidate]) -> str:
+    """Return what keeps each of the first accounts from taking it; empty if there is none."""
+    untold = {Skip.NOT_PINNED, Skip.NOT_A_TARGET, Skip.NOT_YOURS}
+    told = [each for each in candidates if each.skipped not in untold]
+    named = [f"{each.name} ({each.why})" for each in told[:_MAX_NAMES]]
+    more = len(told) - len(named)
+    return f": {', '.join(named)}" + (f" and {more} more" if more else "") if named else ""
 
 
 def _reopens(place: _Place, facts: MessageFacts) -> list[datetime]:

@@ -38,6 +38,20 @@ class Skip(StrEnum):
     THROTTLED = "slowed down for this recipient domain"
 
 
+#: Reasons that pass with time or by an operator's hand.
+PASSING = frozenset(
+    {
+        Skip.INACTIVE,
+        Skip.SUPPOSED_DOWN,
+        Skip.JUST_FAILED,
+        Skip.BREAKER,
+        Skip.QUOTA,
+        Skip.PAUSED,
+        Skip.THROTTLED,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One account in a decision."""
@@ -84,6 +98,15 @@ class Decision:
     retry_at: datetime | None = None
     is_hopeless: bool = False
     rule: RuleRef | None = None
+
+    @property
+    def awaited_id(self) -> UUID | None:
+        """Return the chosen account, or that which would be once what closes it has passed."""
+        if self.provider_id is not None:
+            return self.provider_id
+        # What is switched off may stay so.
+        passing = PASSING - {Skip.INACTIVE}
+        return next((each.provider_id for each in self.candidates if each.skipped in passing), None)
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation as stored and shown."""

@@ -47,6 +47,9 @@ class MessageFacts:
     from_email: str
     #: The account the sender asked for, if any: no other is then used, whatever the rules say.
     pinned_provider_id: UUID | None = None
+    #: The account that may have this mail already. While it is open it goes before all others, for
+    #: what it takes twice it may know by our key and send once.
+    doubtful_provider_id: UUID | None = None
     #: Accounts that just refused this message for their own reasons.
     excluded: frozenset[UUID] = frozenset()
     #: Decides a weighted split; without it the largest share is chosen.

@@ -47,6 +47,7 @@ class Asks:
             facts.email_type,
             facts.from_email,
             facts.pinned_provider_id,
+            facts.doubtful_provider_id,
             facts.excluded,
             facts.api_key_id if facts.api_key_id in self.api_key_ids else None,
             facts.tags & self.tags if self.tags else None,

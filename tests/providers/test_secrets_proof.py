@@ -27,6 +27,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.services import NewApiKey
+from alerts.models import Alert
 from delivery.models import Attempt
 from delivery.queue.journal import WireJournal
 from delivery.states import Lane
@@ -35,7 +36,7 @@ from mailservice.core.errors import InvalidInputError
 from mailservice.core.secrets import decrypt
 from providers.adapters import SettingsError, adapter_for
 from providers.adapters.esp import KINDS
-from providers.models import Provider, ProviderKind
+from providers.models import Provider, ProviderHealth, ProviderKind
 from providers.ports import ConnectError, Outcome
 from providers.selectors import account_config
 from providers.services import create_provider, update_provider
@@ -330,13 +331,22 @@ def test_nothing_shows_in_what_is_said_of_wrong_settings(stage: Stage) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_nothing_shows_in_a_tasks_failure(stage: Stage, user: User, settings: Any) -> None:
     queue(user, email_type="marketing", provider_id=str(stage.accounts["smtp"].pk))
-    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), "not a key"]
     failed = drain_task.apply(args=[int(Lane.BULK)])
     assert isinstance(failed.result, Exception)
     stage.tell("task", f"{failed.result!r} {failed.traceback}")
-    settings.ENCRYPTION_KEYS = [*settings.ENCRYPTION_KEYS, "not a key"]
-    failed = drain_task.apply(args=[int(Lane.BULK)])
-    stage.tell("task", f"{failed.result!r} {failed.traceback}")
+    stage.assert_nothing_shows()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_shows_where_no_key_reads_the_credentials(
+    stage: Stage, user: User, settings: Any
+) -> None:
+    queue(user, email_type="marketing", provider_id=str(stage.accounts["smtp"].pk))
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    assert drain_task.apply(args=[int(Lane.BULK)]).successful()
+    stage.tell("breaker", ProviderHealth.objects.get().detail)
+    stage.tell("alert", Alert.objects.get().detail)
     stage.assert_nothing_shows()
 
 
