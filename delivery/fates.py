@@ -25,6 +25,8 @@ _STATE_OF = {
 _RANK = {Status.SENT: 1, Status.DELIVERED: 2, Status.BOUNCED: 3, Status.COMPLAINED: 4}
 #: Whatever is told of these, they did not get the mail through us.
 _NOT_SERVED = frozenset({Status.SUPPRESSED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
+#: Nor does what is told of the mail as a whole hold for those in doubt, but for those who have it.
+_UNMOVED = _NOT_SERVED | {Status.UNKNOWN}
 _AFTER_SENDING = frozenset(_RANK)
 
 
@@ -54,8 +56,8 @@ def fate_after(
 ) -> Fate | None:
     """Return what a message becomes after news of it, or None if nothing changes."""
     told = list(told)
-    # Whoever can tell anything of a mail of unknown outcome proves that it was sent.
-    present = Status.SENT if status is Status.UNKNOWN and told else status
+    is_proven = status is Status.UNKNOWN and _proves_sending(recipients, told)
+    present = Status.SENT if is_proven else status
     states = [_state(entry, present) for entry in recipients]
     reasons: dict[int, str] = {}
     for one in told:
@@ -63,7 +65,7 @@ def fate_after(
         if proven is None:
             continue
         for place, entry in enumerate(recipients):
-            if one.recipient not in ("", normalized(entry["a"])) or states[place] in _NOT_SERVED:
+            if one.recipient not in ("", normalized(entry["a"])) or states[place] in _UNMOVED:
                 continue
             if _RANK[proven] > _RANK.get(states[place], 0):
                 states[place] = proven
@@ -79,6 +81,16 @@ def fate_after(
         return None
     is_bad = after in (Status.BOUNCED, Status.COMPLAINED) and after is not status
     return Fate(after, marked, next(filter(None, reasons.values()), "") if is_bad else "")
+
+
+def _proves_sending(recipients: Sequence[Mapping[str, Any]], told: Iterable[Told]) -> bool:
+    """Tell whether news of a mail of unknown outcome shows that it was sent.
+
+    It does if it is of somebody in doubt; where only some are, news of no one's name does not.
+    """
+    doubtful = {normalized(entry["a"]) for entry in recipients if not entry.get("s")}
+    is_of_all = len(doubtful) == len(recipients)
+    return any(one.recipient in doubtful or (is_of_all and not one.recipient) for one in told)
 
 
 def _state(entry: Mapping[str, Any], present: Status) -> Status:

@@ -28,6 +28,8 @@ UNKNOWN_WAIT = timedelta(minutes=15)
 RESOLVED = frozenset({"sent", "delivered", "bounced", "failed", "suppressed", "complained"})
 #: Recipient states that mean: the mail reached the provider.
 SERVED = frozenset({"sent", "delivered", "complained"})
+#: State and reason of a recipient who still needs an attempt.
+_OPEN = ("", "")
 #: Reasons of a rejection that speak of the recipient, not of the mail.
 _RECIPIENT_REASONS = frozenset({Reason.BAD_RECIPIENT, Reason.MAILBOX})
 
@@ -53,13 +55,41 @@ def after_attempt(
     message: Claimed, result: SendResult, *, policy: RetryPolicy, now: datetime, jitter: float
 ) -> Step:
     """Return where the message goes after `result`."""
-    if result.outcome is Outcome.UNKNOWN:
-        due_at = now + UNKNOWN_WAIT if policy.resends_unknown else None
-        return Step(Status.UNKNOWN, error=line_of(result), due_at=due_at)
+    in_doubt = _in_doubt(message, result, policy=policy, now=now)
+    if in_doubt is not None:
+        return in_doubt
     if not result.recipients:
         step = _uniform(message, result, policy=policy, now=now, jitter=jitter)
         return step if step.status is Status.SENT else _mark_all(message, step)
     return _mixed(message, result, policy=policy, now=now, jitter=jitter)
+
+
+def _in_doubt(
+    message: Claimed, result: SendResult, *, policy: RetryPolicy, now: datetime
+) -> Step | None:
+    """Return the step of a mail of which some or all recipients may have it; None if none may.
+
+    What is known of the others is kept: they are not sent to again. A recipient who was put off
+    shares the fate of those in doubt, for the message has one state.
+    """
+    unknown = [item for item in result.recipients if item.outcome is Outcome.UNKNOWN]
+    if result.outcome is not Outcome.UNKNOWN and not unknown:
+        return None
+    due_at = now + UNKNOWN_WAIT if policy.resends_unknown else None
+    line = _recipient_line(unknown[0]) if unknown else line_of(result)
+    if not result.recipients:
+        return Step(Status.UNKNOWN, error=line, due_at=due_at)
+    fates = {normalized(item.address): _settled(item) for item in result.recipients}
+    default = ("sent", "") if result.outcome is Outcome.ACCEPTED else _OPEN
+    marked = _mark(message, fates, default=default)
+    return Step(Status.UNKNOWN, error=line, due_at=due_at, recipients=marked)
+
+
+def _settled(item: RecipientResult) -> tuple[str, str]:
+    """Return a recipient's state and why, both empty if there is more to come."""
+    if item.outcome in (Outcome.UNKNOWN, Outcome.NOT_ACCEPTED):
+        return _OPEN
+    return _fate(item), _recipient_line(item)
 
 
 def dead_addresses(message: Claimed, result: SendResult) -> list[tuple[str, str]]:
@@ -139,7 +169,7 @@ def _mixed(
     fates = {}
     for address, item in differing.items():
         if item.outcome is Outcome.NOT_ACCEPTED and wait is not None:
-            fates[address] = ("", "")
+            fates[address] = _OPEN
         else:
             fates[address] = (_fate(item), _recipient_line(item))
     marked = _mark(message, fates, default=default)

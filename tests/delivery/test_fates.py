@@ -120,3 +120,31 @@ def test_only_legal_moves(news: list[Told], count: int, status: Status) -> None:
     fate = fate_after(status, recipients(*ADDRESSES[:count]), news)
     if fate is not None and fate.status is not status:
         assert fate.status in TRANSITIONS[status]
+
+
+def in_part(*states: str) -> list[dict[str, Any]]:
+    return [
+        entry | ({"s": state} if state else {})
+        for entry, state in zip(recipients(*ADDRESSES), states, strict=True)
+    ]
+
+
+def test_where_some_are_in_doubt_news_of_the_others_settles_nothing() -> None:
+    entries = in_part("sent", "", "")
+    told = [Told(EventKind.DELIVERED, ADDRESSES[0])]
+    fate = fate_after(Status.UNKNOWN, entries, told)
+    assert fate == Fate(Status.UNKNOWN, in_part("delivered", "", ""))
+
+
+@pytest.mark.parametrize("kind", [EventKind.DELIVERED, EventKind.OPENED, EventKind.BOUNCED])
+def test_news_of_nobody_by_name_settles_nothing_either(kind: EventKind) -> None:
+    fate = fate_after(Status.UNKNOWN, in_part("sent", "", "bounced"), [Told(kind)])
+    after = fate.recipients if fate else in_part("sent", "", "bounced")
+    assert [entry.get("s") for entry in after][1] is None
+    assert fate is None or fate.status is Status.UNKNOWN
+
+
+def test_news_of_one_in_doubt_shows_that_they_were_sent_to() -> None:
+    entries = in_part("sent", "", "")
+    fate = fate_after(Status.UNKNOWN, entries, [Told(EventKind.DELIVERED, ADDRESSES[1])])
+    assert fate == Fate(Status.SENT, in_part("", "delivered", ""))

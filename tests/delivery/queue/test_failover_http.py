@@ -248,6 +248,27 @@ def test_what_an_api_took_for_one_recipient_is_not_sent_again_for_the_other(user
     assert (fates[CEE], fates[BOB]) == ("bounced", "sent")
 
 
+def test_doubt_about_one_call_is_not_about_the_recipients_of_the_other(user: User) -> None:
+    # Scaleway takes ten recipients a call.
+    people = [f"p{number}@example.net" for number in range(12)]
+    api = APIS["scaleway"]()
+    with ApiServer(api) as server:
+        api_account(api, f"http://127.0.0.1:{server.port}/", **ONE_SECOND)
+        Provider.objects.update(hourly_limit=None)
+        server.then(None, Stall())
+        message = queue(user, to=people)
+        drain()
+        message.refresh_from_db()
+        assert message.status == "unknown"
+        assert [one.get("s") for one in message.recipients] == ["sent"] * 10 + [None] * 2
+        make_due(message.pk)
+        sweep()
+        assert drain().sent == 1
+    message.refresh_from_db()
+    assert (message.status, {one.get("s") for one in message.recipients}) == ("sent", {"sent"})
+    assert set(api.mails[-1].recipients) == set(people[10:])
+
+
 def test_the_account_takes_mail_again_after_its_wait(user: User) -> None:
     api = APIS["postmark"]()
     with ApiServer(api) as first, FaultyServer() as second:

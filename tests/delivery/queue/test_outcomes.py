@@ -183,7 +183,19 @@ def test_everybody_refused_one_by_one_is_a_bounce() -> None:
 
 def test_doubt_about_some_is_doubt_about_the_message() -> None:
     sent = result(Outcome.UNKNOWN, verdict(B, Outcome.REJECTED, Reason.BAD_RECIPIENT))
-    assert after(claimed(to(A), to(B)), sent).status is Status.UNKNOWN
+    assert after(claimed(to(A), to(B)), sent) == Step(
+        Status.UNKNOWN, "451 4.3.0 later", recipients=[to(A), to(B, "bounced", UNKNOWN_MAILBOX)]
+    )
+
+
+@pytest.mark.parametrize("is_resent", [True, False])
+def test_who_is_known_to_have_it_is_not_in_doubt_with_the_others(*, is_resent: bool) -> None:
+    sent = result(Outcome.ACCEPTED, verdict(B, Outcome.UNKNOWN), verdict(C, Outcome.NOT_ACCEPTED))
+    policy = replace(POLICY, resends_unknown=is_resent)
+    step = after_attempt(claimed(to(A), to(B), to(C)), sent, policy=policy, now=NOW, jitter=0.5)
+    assert (step.status, step.error) == (Status.UNKNOWN, UNKNOWN_MAILBOX)
+    assert step.due_at == (NOW + timedelta(minutes=15) if is_resent else None)
+    assert step.recipients == [to(A, "sent"), to(B), to(C)]
 
 
 def test_names_and_kinds_of_recipients_are_kept() -> None:
