@@ -1,72 +1,96 @@
 """What a template needs of its context, found without rendering it.
 
 The result errs on one side only: a path may be listed that some context does not need (it stands
-in a branch not taken), so an absent path calls for a rendering to decide. Where even that cannot be
-told from the source, `is_exact` is false and every context calls for one.
+in a branch not taken), so an absent path calls for a rendering to decide, as does a value that is
+no text or number where one is written. Where even that cannot be told from the source, `is_exact`
+is false and every context calls for one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from liquid import BoundTemplate, RenderContext
-from liquid.ast import ConditionalBlockNode, Node
-from liquid.builtin.expressions import FilteredExpression, Path
+from liquid.builtin.expressions import FilteredExpression, Literal, Path
 from liquid.builtin.expressions.primitive import IntegerLiteral, RangeLiteral
 from liquid.builtin.tags.assign_tag import AssignNode
 from liquid.builtin.tags.capture_tag import CaptureNode
-from liquid.builtin.tags.case_tag import CaseNode, MultiExpressionBlockNode
-from liquid.builtin.tags.for_tag import ForNode
-from liquid.builtin.tags.if_tag import IfNode
-from liquid.builtin.tags.unless_tag import UnlessNode
+from liquid.builtin.tags.for_tag import BreakNode, ContinueNode, ForNode
 from liquid.exceptions import LiquidSyntaxError
 
+from templates_app.engine.certainty import CONDITIONAL, LOOP, UNKNOWN, Judge, Meaning, Names
 from templates_app.engine.context import BoundedRange, DirectPath
 from templates_app.engine.hints import did_you_mean
 from templates_app.engine.limits import MAX_RANGE
-from templates_app.engine.locales import MAIL_FACTS
+from templates_app.engine.locales import FACT_NAMES, MAIL_FACTS
 from templates_app.engine.nodes import IsolateNode
 
 if TYPE_CHECKING:
+    from liquid.ast import Node
     from liquid.expression import Expression
 
 #: Stands in a path for "each item of the list".
 EACH = "[]"
-Names = tuple[str, ...]
 
-_CONDITIONAL = (IfNode, UnlessNode, CaseNode, ConditionalBlockNode, MultiExpressionBlockNode)
 #: What their expressions name need not be there; a partial may have a default for its argument.
-_EXCUSED = (*_CONDITIONAL, IsolateNode)
-_BRANCHING = (*_CONDITIONAL, ForNode)
+_EXCUSED = (*CONDITIONAL, IsolateNode)
+_BRANCHING = (*CONDITIONAL, ForNode)
+_INTERRUPTS = (BreakNode, ContinueNode)
+
+#: Longer texts and lists may reach a bound of the sandbox.
+_SHORT_TEXT = 10_000
+_SHORT_LIST = 100
 
 
-@dataclass(slots=True)
-class _Local:
-    """A name bound by the template: to a path of the context, or to a value of its own."""
+class Need(NamedTuple):
+    """A path a template reads from its context."""
 
-    path: Names | None = None
-    is_certain: bool = True
+    path: Names
+    #: False if it may be absent.
+    is_required: bool = True
+    #: True if it must be a text or a number, of an ordinary length.
+    is_plain: bool = False
+    #: True if it must be absent.
+    is_unwanted: bool = False
 
 
 @dataclass(slots=True)
 class Needs:
-    """Paths a template reads from its context."""
+    """What a template reads from its context."""
 
     paths: dict[Names, None] = field(default_factory=dict)
+    plain_paths: dict[Names, None] = field(default_factory=dict)
     is_exact: bool = True
+    #: True if it reads what the mail knows of itself, which a context may hide.
+    reads_facts: bool = False
+
+    def all(self) -> tuple[Need, ...]:
+        """Return what the context must be so that nothing can fail, if `is_exact`."""
+        paths = {**self.paths, **self.plain_paths}
+        found = [Need(path, path in self.paths, path in self.plain_paths) for path in paths]
+        if self.reads_facts:
+            found.append(Need((MAIL_FACTS,), is_required=False, is_unwanted=True))
+        return tuple(found)
 
 
-def prepare(template: BoundTemplate) -> Needs:
+def prepare(template: BoundTemplate, *, is_piece: bool = False) -> Needs:
     """Make the template's expressions safe and quick, and return what it needs.
 
-    Changes the template in place. Raises `LiquidSyntaxError` for a filter that does not exist.
+    A `break` that stands outside a loop ends a partial (`is_piece`), and has no meaning elsewhere.
+    Changes the template in place. Raises `LiquidSyntaxError`, too for a filter that does not exist.
     """
-    walk = _Walk(template)
+    walk = _Walk(template, is_piece=is_piece)
     for node in template.nodes:
         walk.visit(node, {}, is_certain=True)
+    walk.needs.plain_paths = walk.judge.plain_paths
     return walk.needs
+
+
+def are_met(needs: tuple[Need, ...], context: Mapping[str, object]) -> bool:
+    """Tell whether the context is all that is needed."""
+    return all(_meets(context, need, 0) for need in needs)
 
 
 def missing_paths(paths: tuple[Names, ...], context: Mapping[str, object]) -> list[Names]:
@@ -94,80 +118,141 @@ def _has_property(value: object, name: str) -> bool:
     return name in {"first", "last"} and isinstance(value, list) and bool(value)
 
 
+def _meets(value: object, need: Need, position: int) -> bool:
+    path = need.path
+    for index in range(position, len(path)):
+        name = path[index]
+        if name == EACH:
+            if type(value) is not list or len(value) > _SHORT_LIST:
+                return False
+            return all(_meets(item, need, index + 1) for item in value)
+        if not (type(value) is dict or isinstance(value, Mapping)) or name not in value:
+            if index == len(path) - 1 and _has_property(value, name):
+                # What stands first or last may be anything.
+                return name == "size" or not need.is_plain
+            return not need.is_required
+        value = value[name]
+    return not need.is_unwanted and (not need.is_plain or _is_plain(value))
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _SHORT_TEXT
+    return value is None or isinstance(value, (int, float))
+
+
 class _Walk:
-    def __init__(self, template: BoundTemplate) -> None:
+    def __init__(self, template: BoundTemplate, *, is_piece: bool) -> None:
         self.needs = Needs()
-        self.template_locals: dict[str, _Local] = {}
         self.filters = template.env.filters
         self.static_context = RenderContext(template)
+        self.judge = Judge(template, self._meaning)
+        #: Names of enclosing loops and partials, and those the template has assigned.
+        self.scope: Mapping[str, Meaning] = {}
+        self.assigned: dict[str, Meaning] = {}
+        #: Paths of the items of enclosing loops, and the names assigned in one of them.
+        self.loops: list[Names | None] = []
+        self.looped: set[str] = set()
+        self.may_break = is_piece
 
-    def visit(self, node: Node, scope: Mapping[str, _Local], *, is_certain: bool) -> None:
+    def visit(self, node: Node, scope: Mapping[str, Meaning], *, is_certain: bool) -> None:
         """Look at a node and what is inside it; `scope` holds the names of enclosing loops."""
+        self.scope = scope
+        if isinstance(node, _INTERRUPTS) and not (self.loops or self.may_break):
+            name = "break" if isinstance(node, BreakNode) else "continue"
+            raise LiquidSyntaxError(f"'{name}' stands outside a loop", token=node.token)
         for expression in node.expressions():
             self._secure(expression)
             if not isinstance(node, _EXCUSED):
-                self._need(expression, scope)
+                self._need(expression)
+        if self.needs.is_exact:
+            self.needs.is_exact = self.judge.is_sure(node, self.loops)
         if isinstance(node, IsolateNode):
-            self._visit_isolated(node, scope, is_certain=is_certain)
-            return
-        inner_scope = self._loop_scope(node, scope)
-        inner_certain = is_certain and not isinstance(node, _BRANCHING)
-        for child in node.children(self.static_context):
-            self.visit(child, inner_scope, is_certain=inner_certain)
-        if isinstance(node, (AssignNode, CaptureNode)):
-            self.template_locals[str(node.name)] = _Local(is_certain=is_certain)
+            self._visit_isolated(node, is_certain=is_certain)
+        elif isinstance(node, ForNode):
+            self._visit_loop(node, scope)
         else:
-            for name in node.template_scope():
-                self.template_locals[str(name)] = _Local()
+            inner_certain = is_certain and not isinstance(node, _BRANCHING)
+            for child in node.children(self.static_context):
+                self.visit(child, scope, is_certain=inner_certain)
+        self.scope = scope
+        self._note_names(node, is_certain=is_certain)
 
-    def _visit_isolated(
-        self, node: IsolateNode, scope: Mapping[str, _Local], *, is_certain: bool
-    ) -> None:
+    def _visit_isolated(self, node: IsolateNode, *, is_certain: bool) -> None:
         """Look into a partial: it knows its arguments and the context only."""
-        inner: dict[str, _Local] = {}
+        inner: dict[str, Meaning] = {}
         for argument in node.arguments:
-            value = argument.value
-            path = self._resolve(value, scope) if isinstance(value, Path) else None
-            inner[str(argument.name)] = _Local(path)
-        outside, self.template_locals = self.template_locals, {}
+            inner[str(argument.name)] = (
+                self._meaning(argument.value)
+                if isinstance(argument.value, Path)
+                else Meaning(is_plain=isinstance(argument.value, Literal))
+            )
+        outside = self.assigned, self.may_break
+        self.assigned, self.may_break = {}, True
         self.visit(node.block, inner, is_certain=is_certain)
-        self.template_locals = outside
+        self.assigned, self.may_break = outside
 
-    def _loop_scope(self, node: Node, scope: Mapping[str, _Local]) -> Mapping[str, _Local]:
-        if not isinstance(node, ForNode):
-            return scope
+    def _visit_loop(self, node: ForNode, scope: Mapping[str, Meaning]) -> None:
         loop = node.expression
-        source = self._resolve(loop.iterable, scope) if isinstance(loop.iterable, Path) else None
-        item = (*source, EACH) if source else None
-        return {**scope, loop.identifier: _Local(item), "forloop": _Local()}
+        source = self._meaning(loop.iterable) if isinstance(loop.iterable, Path) else UNKNOWN
+        item = UNKNOWN if source.path is None else source.member((EACH,))
+        if not self.loops:
+            self.looped = set(self._assigned_in(node.block))
+        self.loops.append(item.path)
+        inner = {**scope, str(loop.identifier): item, "forloop": LOOP}
+        self.visit(node.block, inner, is_certain=False)
+        self.loops.pop()
+        if not self.loops:
+            self.looped = set()
+        if node.default:
+            self.visit(node.default, scope, is_certain=False)
 
-    def _need(self, expression: Expression, scope: Mapping[str, _Local]) -> None:
+    def _assigned_in(self, node: Node) -> Iterator[str]:
+        """Yield the names assigned in a node: in a loop they hold from one round to the next."""
+        yield from map(str, node.template_scope())
+        for child in node.children(self.static_context):
+            yield from self._assigned_in(child)
+
+    def _note_names(self, node: Node, *, is_certain: bool) -> None:
+        """Note what the node assigns."""
+        for name in node.template_scope():
+            meaning = Meaning(is_plain=self._is_plain(node)) if is_certain else UNKNOWN
+            self.assigned[str(name)] = meaning
+
+    def _is_plain(self, node: Node) -> bool:
+        """Tell whether what a node assigns is a text or a number."""
+        if not isinstance(node, AssignNode):
+            # A counter is hidden by a variable of the context.
+            return isinstance(node, CaptureNode)
+        expression = node.expression
+        if isinstance(expression, FilteredExpression) and not expression.filters:
+            return isinstance(expression.left, Literal)
+        return self.needs.is_exact and self.judge.is_plain(expression)
+
+    def _need(self, expression: Expression) -> None:
         """Note the paths an expression must find."""
-        if isinstance(expression, Path):
-            path = self._resolve(expression, scope)
-            if path is not None:
-                self.needs.paths[path] = None
+        if not isinstance(expression, Path):
+            for part in _parts(expression):
+                self._need(part)
             return
-        for part in _parts(expression):
-            self._need(part, scope)
+        found = self._meaning(expression)
+        if found.path is not None:
+            self.needs.paths[found.path] = None
+        if not found.is_certain:
+            self.needs.is_exact = False
 
-    def _resolve(self, path: Path, scope: Mapping[str, _Local]) -> Names | None:
-        """Return the path seen from the context, or None if it cannot be missing or told."""
-        names = [part for part in path.path if isinstance(part, str)]
-        if len(names) < len(path.path):
-            self.needs.is_exact = False
-            return None
-        root, *rest = names
-        local = scope.get(root) or self.template_locals.get(root)
-        if local is None and root == MAIL_FACTS:
-            return None
-        if local is None:
-            return (root, *rest)
-        if local.path is not None:
-            return (*local.path, *rest)
-        if not local.is_certain or (rest and root != "forloop"):
-            self.needs.is_exact = False
-        return None
+    def _meaning(self, path: Path) -> Meaning:
+        """Return what a path means at the node that is looked at."""
+        names = tuple(part for part in path.path if isinstance(part, str))
+        if len(names) < len(path.path) or EACH in names:
+            return UNKNOWN
+        root, rest = names[0], names[1:]
+        found = self.scope.get(root) or self.assigned.get(root)
+        if found is None and root == MAIL_FACTS:
+            self.needs.reads_facts = True
+            return Meaning(is_plain=True) if len(rest) == 1 and rest[0] in FACT_NAMES else UNKNOWN
+        found = (found or Meaning((root,))).member(rest)
+        return Meaning(found.path, is_certain=False) if root in self.looped else found
 
     def _secure(self, expression: Expression) -> None:
         """Swap in the sandbox's expressions and check that all filters exist."""

@@ -15,7 +15,7 @@ from liquid.exceptions import LiquidError, LiquidInterrupt, ResourceLimitError, 
 from liquid.undefined import FalsyStrictUndefined
 
 from templates_app.engine import filters, nodes
-from templates_app.engine.analysis import Names, missing_paths, prepare
+from templates_app.engine.analysis import are_met, missing_paths, prepare
 from templates_app.engine.context import OutputBuffer, SandboxContext
 from templates_app.engine.errors import (
     TemplateRenderProblem,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from liquid.token import Token
+
+    from templates_app.engine.certainty import Names
 
 _CACHED_TEMPLATES = 512
 #: Larger sources are compiled each time, so that the cache stays within some 50 MB.
@@ -52,18 +54,31 @@ class Compiled:
     names in which `EACH` stands for every item of a list.
     """
 
-    __slots__ = ("_nodes", "_template", "html", "is_constant", "is_exact", "required_paths")
+    __slots__ = (
+        "_needs",
+        "_nodes",
+        "_template",
+        "html",
+        "is_constant",
+        "is_exact",
+        "required_paths",
+    )
 
-    def __init__(self, template: BoundTemplate, *, html: bool) -> None:
-        needs = prepare(template)
+    def __init__(self, template: BoundTemplate, *, html: bool, is_piece: bool = False) -> None:
+        needs = prepare(template, is_piece=is_piece)
         self.html = html
         self.required_paths: tuple[Names, ...] = tuple(needs.paths)
-        #: False if even a context that holds all `required_paths` may lack something.
+        #: False if only a rendering tells whether a context will do.
         self.is_exact = needs.is_exact
+        self._needs = needs.all()
         self._template = template
         self._nodes = tuple(nodes.runs_of(template.nodes))
         #: True if the template is text without any Liquid in it.
         self.is_constant = all(isinstance(node, ContentNode) for node in template.nodes)
+
+    def surely_takes(self, context: Mapping[str, object]) -> bool:
+        """Tell, without rendering, whether nothing can fail; often it cannot be told."""
+        return self.is_exact and are_met(self._needs, context)
 
     def render(
         self,
@@ -91,14 +106,15 @@ class Compiled:
         return buffer.getvalue()
 
 
-def compile_source(source: str, *, html: bool) -> Compiled:
+def compile_source(source: str, *, html: bool, is_piece: bool = False) -> Compiled:
     """Return the compiled template, from a cache if it was asked for lately.
 
-    With `html`, every value is escaped. Raises `TemplateSyntaxProblem`.
+    With `html`, every value is escaped. A layout or partial on its own `is_piece`: where its
+    `break` leads is known when it is worked in. Raises `TemplateSyntaxProblem`.
     """
     if len(source) > _CACHED_SOURCE_CHARS:
-        return _compile(source, html)
-    return _compile_cached(source, html)
+        return _compile(source, html, is_piece)
+    return _compile_cached(source, html, is_piece)
 
 
 def missing_variables(templates: Iterable[Compiled], context: Mapping[str, object]) -> list[str]:
@@ -116,12 +132,12 @@ def missing_variables(templates: Iterable[Compiled], context: Mapping[str, objec
 def first_problem(
     templates: Iterable[Compiled], context: Mapping[str, object], *, locale: str = ""
 ) -> TemplateRenderProblem | None:
-    """Return why a mail with this context could not be written, or None if no variable is missing.
+    """Return why a mail with this context could not be written, or None if it can.
 
-    Renders only what seems to lack a variable.
+    Renders only what might fail.
     """
     for template in templates:
-        if template.is_exact and not missing_paths(template.required_paths, context):
+        if template.surely_takes(context):
             continue
         try:
             template.render(context, locale=locale)
@@ -166,12 +182,13 @@ _ENVIRONMENTS = {html: _environment(html=html) for html in (False, True)}
 _TAGS = tuple(name for name in _ENVIRONMENTS[True].tags if name.isalpha())
 
 
-def _compile(source: str, html: bool) -> Compiled:  # noqa: FBT001 - half of a cache key
+def _compile(source: str, html: bool, is_piece: bool) -> Compiled:  # noqa: FBT001 - a cache key
     scan(source)
     if html:
         _check_elements(source)
     try:
-        return Compiled(_ENVIRONMENTS[html].from_string(source), html=html)
+        template = _ENVIRONMENTS[html].from_string(source)
+        return Compiled(template, html=html, is_piece=is_piece)
     except LiquidError as error:
         raise _syntax_problem(error, source) from error
     except RecursionError as error:

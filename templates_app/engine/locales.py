@@ -16,6 +16,7 @@ _CACHED_LOCALES = 512
 _RTL_SCRIPTS = {"arab", "hebr", "thaa", "syrc", "nkoo", "adlm"}
 #: What every template may ask: `{{ mail.locale }}`, `{{ mail.direction }}`.
 MAIL_FACTS = "mail"
+FACT_NAMES = ("locale", "language", "direction")
 
 
 def fallbacks(tag: str) -> list[str]:
@@ -63,5 +64,5 @@ def direction(tag: str) -> str:
 @lru_cache(maxsize=_CACHED_LOCALES)
 def mail_facts(tag: str) -> Mapping[str, object]:
     """Return what a template may know of the mail it becomes; a context may hide it."""
-    facts = {"locale": tag, "language": language_of(tag), "direction": direction(tag)}
+    facts = dict(zip(FACT_NAMES, (tag, language_of(tag), direction(tag)), strict=True))
     return {MAIL_FACTS: facts}

@@ -112,7 +112,8 @@ def _bundled(part: PartName, text: str, source: MailSource, library: Library) ->
     except TemplateSyntaxProblem as problem:
         raise FinishProblem(part, problem) from problem
     try:
-        compile_source(bundled.source, html=part in {"html", "preheader"})
+        is_html = part in {"html", "preheader"}
+        compile_source(bundled.source, html=is_html, is_piece=bool(source.own_id))
     except TemplateSyntaxProblem as problem:
         raise _placed(part, bundled, problem) from problem
     return bundled

@@ -156,8 +156,26 @@ def test_a_syntax_problem_says_where_and_why(source, line, column, words):
     assert error.details["line"] == line
 
 
-def test_interrupts_outside_a_loop_are_refused():
-    assert str(problem("{% break %}")) == "'break' stands outside a loop (line 1, column 4)"
+@pytest.mark.parametrize(
+    ("source", "column"),
+    [
+        ("{% break %}", 4),
+        ("{% if a %}{% continue %}{% endif %}", 14),
+        ("{% for i in a %}{% else %}{% break %}{% endfor %}", 30),
+        ("{% for i in a %}{% endfor %}{% break %}", 32),
+    ],
+)
+def test_interrupts_outside_a_loop_are_refused(source, column):
+    error = fault(source)
+    assert error.problem in {f"'{name}' stands outside a loop" for name in ("break", "continue")}
+    assert (error.line, error.column) == (1, column)
+
+
+def test_a_partial_may_end_early():
+    source = "{{ a }}{% if a %}{% break %}{% endif %}b"
+    assert compile_source(source, html=True, is_piece=True)
+    around = "{% isolate a: 1 %}" + source + "{% endisolate %}c"
+    assert render(around) == "1c"
 
 
 def test_the_same_source_is_compiled_once():

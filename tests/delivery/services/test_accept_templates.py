@@ -126,3 +126,42 @@ def test_a_batch_stops_checking_templates_after_its_time_and_keeps_the_rest_apar
         ("text", "template_limit")
     }
     assert Message.objects.count() == 51 - len(refused)
+
+
+UNWRITABLE: list[tuple[str, Any, str]] = [
+    ("{{ x | money: 'EUR' }}", "12,50", "That is no number (line 1, column 8)"),
+    ("{{ x | money: 'EUR' }}", None, "That is no number (line 1, column 8)"),
+    ("{{ x | date: 'long' }}", 1_777_888_999_000, "ear 58309 is out of range"),
+    ("{% if x > 100 %}a{% endif %}", "120", "'<' and '>' are not supported"),
+    ("{{ x }}", {"y": 1}, "An object cannot be printed, print one of its fields (line 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "value", "words"), UNWRITABLE)
+def test_a_value_that_cannot_be_written_is_told_when_the_mail_is_handed_over(
+    user: User, text: str, value: Any, words: str
+) -> None:
+    inline = {"template": None, "subject": "s", "text": text, "context": {"x": value}}
+    assert words in refused(user, **inline)["context"][0]["message"]
+    assert refused(user, **inline)["context"][0]["code"] == "template_render"
+    template(user, f"<p>{text}</p>")
+    found = refused(user, context={"name": "Ann", "x": value})
+    assert words.partition(" (")[0] in found["context"][0]["message"]
+
+
+def test_one_value_that_cannot_be_written_leaves_the_rest_of_a_batch(user: User) -> None:
+    shared = {"template": None, "subject": "s", "text": "{{ x | money: 'EUR' }}"}
+    messages = [parsed(**shared, context={"x": value}) for value in (1, "12,50", 2.5)]
+    results = queue_messages(messages=messages, sender=Sender(user.pk), is_shared_content=True)
+    assert [isinstance(one, InvalidInputError) for one in results] == [False, True, False]
+    assert Message.objects.count() == 2
+
+
+def test_a_stray_break_is_a_fault_of_the_source(user: User) -> None:
+    found = refused(user, template=None, subject="s", text="a{% break %}", context={})
+    words = "Line 1, column 5: 'break' stands outside a loop"
+    assert found == {"text": [{"code": "template_syntax", "message": words}]}
+    made = create_template(slug="letter", owner_id=user.pk)
+    with pytest.raises(InvalidInputError) as caught:
+        save_draft(template_id=made.pk, locale="", subject="s", html="{% break %}", text="")
+    assert "stands outside a loop" in caught.value.details["html"][0]["message"]
