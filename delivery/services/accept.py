@@ -99,7 +99,7 @@ class _Prepared:
 
     content: Mapping[str, Any]
     email_type: EmailType
-    compiled: tuple[Compiled, ...]
+    compiled: Mapping[str, Compiled]
     schema: Mapping[str, Any]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from delivery.unsubscribing import STAND_INS, VARIABLES
 from mailservice.core.errors import InvalidInputError
+from mailservice.core.headers import UNSAFE_IN_HEADER
 from mailservice.core.sealed import SEALED
 from templates_app.engine import Compiled, TemplateSyntaxProblem, compile_source, first_problem
 from templates_app.engine.schema import context_faults
@@ -86,27 +87,29 @@ def source_of_message(
     return frozen, text.schema
 
 
-def compiled_source(source: Mapping[str, Any]) -> tuple[Compiled, ...]:
+def compiled_source(source: Mapping[str, Any]) -> dict[str, Compiled]:
     """Compile subject and bodies. Raises `InvalidInputError` for the field with the fault."""
     if not source["is_template"]:
-        return ()
-    compiled = []
+        return {}
+    compiled = {}
     for name in ("subject", "html", "text"):
         if not source[name]:
             continue
+        # As when it is written: line ends of the source are layout.
+        text = " ".join(source[name].splitlines()) if name == "subject" else source[name]
         try:
-            compiled.append(compile_source(source[name], html=name == "html"))
+            compiled[name] = compile_source(text, html=name == "html")
         except TemplateSyntaxProblem as problem:
             raise InvalidInputError.for_field(
                 name, problem.message, code="template_syntax"
             ) from None
-    return tuple(compiled)
+    return compiled
 
 
 def check_context(
     message: MessageInput,
     *,
-    compiled: tuple[Compiled, ...],
+    compiled: Mapping[str, Compiled],
     schema: Mapping[str, Any],
     locale: str,
     has_links: bool = False,
@@ -124,8 +127,22 @@ def check_context(
     context = {**STAND_INS, **context} if has_links else context
     if schema and (faults := context_faults(schema, context, given=given, hidden=hidden)):
         raise InvalidInputError.for_fields(faults)
-    if not compiled:
-        return
-    problem = first_problem(compiled, context, locale=locale)
+    problem = _unwritable(compiled, context, locale)
+    if problem:
+        raise InvalidInputError.for_field("context", problem, code="template_render")
+
+
+def _unwritable(
+    compiled: Mapping[str, Compiled], context: Mapping[str, object], locale: str
+) -> str:
+    """Return why the mail cannot be written with the context, empty if it can."""
+    problem = first_problem(compiled.values(), context, locale=locale)
     if problem is not None:
-        raise InvalidInputError.for_field("context", problem.message, code="template_render")
+        return problem.message
+    subject = compiled.get("subject")
+    if subject is None or subject.is_constant:
+        return ""
+    # It becomes a header, in which a value could begin another one.
+    if UNSAFE_IN_HEADER.search(subject.render(context, locale=locale)):
+        return "With these values the subject holds a line break or control character."
+    return ""

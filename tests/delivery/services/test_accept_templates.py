@@ -165,3 +165,22 @@ def test_a_stray_break_is_a_fault_of_the_source(user: User) -> None:
     with pytest.raises(InvalidInputError) as caught:
         save_draft(template_id=made.pk, locale="", subject="s", html="{% break %}", text="")
     assert "stands outside a loop" in caught.value.details["html"][0]["message"]
+
+
+@pytest.mark.parametrize("value", ["a\nBcc: x@example.net", "a\tb"])
+def test_a_line_break_in_a_value_of_the_subject_is_told(user: User, value: str) -> None:
+    words = "With these values the subject holds a line break or control character."
+    inline = {"template": None, "subject": "Hi {{ name }}", "text": "x", "context": {"name": value}}
+    fault = {"code": "template_render", "message": words}
+    assert refused(user, **inline) == {"context": [fault]}
+    template(user, HTML)
+    assert refused(user, context={"name": value, "total": 1}) == {"context": [fault]}
+
+
+def test_line_ends_of_a_template_s_subject_are_layout(user: User) -> None:
+    made = create_template(slug="letter", owner_id=user.pk)
+    subject = "Hello\n{{ name }}"
+    save_draft(template_id=made.pk, locale="", subject=subject, html="<p>x</p>", text="")
+    publish(template_id=made.pk)
+    queue_message(message=parsed(), sender=Sender(user.pk))
+    assert Message.objects.count() == 1
