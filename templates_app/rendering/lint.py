@@ -98,15 +98,19 @@ def _whole_mail(rendered: Rendered) -> Iterator[Finding]:
     elif len(rendered.subject) > _LONG_SUBJECT:
         message = f"The subject has {len(rendered.subject)} characters."
         yield Finding("long_subject", "info", message, "Telephones show about 40.")
-    if not rendered.text.strip():
-        hint = "Write words beside the images, or a text part."
-        yield Finding("no_text", "warning", "The text part is empty.", hint)
+    if all(map(_is_address, rendered.text.split())):
+        hint = "Give the images an alt text, write words beside them, or a text part."
+        yield Finding("no_text", "warning", "The text part has no words.", hint)
     if rendered.html:
         root = next((tag for tag in tags(rendered.html[:_READ_CHARS]) if tag.name == "html"), None)
         language = root.get("lang") if root else None
         if language is None or language.value in {"", "und"}:
             hint = "Screen readers need it to pronounce the mail."
             yield Finding("no_lang", "warning", "The language is not named on <html>.", hint)
+
+
+def _is_address(word: str) -> bool:
+    return word.startswith("[](") or ("://" in word and not word.startswith("["))
 
 
 def _source(bundle: Bundle) -> Iterator[_Remark]:

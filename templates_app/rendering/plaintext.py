@@ -9,11 +9,10 @@ converted.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import unescape
 from typing import TYPE_CHECKING
 
-from inscriptis import get_text  # type: ignore[import-untyped]  # ships no types
 from inscriptis.css_profiles import CSS_PROFILES  # type: ignore[import-untyped]  # ships no types
 from inscriptis.html_engine import Inscriptis  # type: ignore[import-untyped]  # ships no types
 from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]  # ships no types
@@ -28,9 +27,12 @@ from templates_app.engine import (
     scan,
 )
 from templates_app.engine.limits import MAX_ELEMENTS
+from templates_app.rendering.wording import put_into_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from lxml.html import HtmlElement
 
 # "strict" is the profile that does not indent what stands in a `div`.
 _CONFIG = ParserConfig(css=CSS_PROFILES["strict"], display_links=True, display_anchors=False)
@@ -61,6 +63,7 @@ _MAX_TAGS = 2 * MAX_ELEMENTS
 _MAX_HTML_CHARS = 1_000_000
 #: Columns of tables are padded: beyond, they are taken as lines of text.
 _MAX_PADDED_CHARS = 20_000_000
+_XML_DECLARATION = re.compile(r"\A\s*<\?xml [^>]+\?>")
 _ANY_TAG = re.compile(r"<[^<>]*>")
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -68,15 +71,18 @@ _TOKEN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 
 
 def html_to_text(html: str) -> str:
-    """Return the text of an HTML document; links read `[text](address)`. Never raises."""
+    """Return the text of an HTML document; links read `[words](address)`. Never raises."""
     html = _CONTROLS.sub("", html)
     count = html.count("<")
     if count > _MAX_TAGS or len(html) > _MAX_HTML_CHARS:
         return _plain_text(html)
     if count * len(html) > _MAX_PADDED_CHARS:
         return _flat_text(html)
-    text: str = get_text(html, _CONFIG)
-    return tidy(text)
+    tree = _tree(html)
+    if tree is None:
+        return ""
+    put_into_words(tree)
+    return tidy(Inscriptis(tree, _CONFIG).get_text())
 
 
 def _plain_text(html: str) -> str:
@@ -111,7 +117,7 @@ def _text_template(html: str) -> Compiled | None:
     constructs = [_HTML_FILTERS.sub(r"\1", source[one.start : one.end]) for one in found]
     if any(map(_is_unfit, constructs)):
         return None
-    text = _flat_text(_tokenized(source, found))
+    text = _flat_text(_tokenized(source, found), constructs)
     if not _is_faithful(text, constructs) or "{{" in text or "{%" in text:
         return None
     try:
@@ -172,14 +178,24 @@ def _tokenized(source: str, constructs: list[Construct]) -> str:
     return "".join((*pieces, source[position:]))
 
 
-def _flat_text(html: str) -> str:
-    """Convert with tables taken as lines of text: a converter moves what stands between cells."""
+def _tree(html: str) -> HtmlElement | None:
     if not html.strip():
-        return ""
+        return None
     try:
-        tree = document_fromstring(_CONTROLS.sub("", html))
+        return document_fromstring(_CONTROLS.sub("", _XML_DECLARATION.sub("", html)))
     except ParserError:  # nothing but end tags, or the like
+        return None
+
+
+def _flat_text(html: str, constructs: Sequence[str] = ()) -> str:
+    """Convert with tables taken as lines of text: a converter moves what stands between cells.
+
+    `constructs` are what the tokens in the source stand for.
+    """
+    tree = _tree(html)
+    if tree is None:
         return ""
+    put_into_words(tree, read=partial(_liquid_of, constructs=constructs) if constructs else str)
     for element in tree.iter("table", "thead", "tbody", "tfoot", "tr", "td", "th"):
         if element.tag in {"td", "th"}:
             element.tag = "span"
@@ -188,6 +204,11 @@ def _flat_text(html: str) -> str:
             element.tag = "div"
         element.attrib.clear()
     return tidy(Inscriptis(tree, _CONFIG).get_text())
+
+
+def _liquid_of(text: str, constructs: Sequence[str]) -> str:
+    """Return a text with its Liquid, spaces apart."""
+    return "".join(_TOKEN.sub(lambda one: constructs[int(one[1])], text).split())
 
 
 def _is_faithful(text: str, constructs: list[str]) -> bool:

@@ -84,6 +84,8 @@ def test_the_whole_mail_is_looked_at():
     assert codes("x", subject=" ") == ["no_subject"]
     assert codes("x", subject="x" * 91) == ["long_subject"]
     assert codes("x", text=" \n") == ["no_text"]
+    assert codes("x", text="https://s.example\n\n[](https://x.example)") == ["no_text"]
+    assert codes("x", text="[Go](https://x.example)") == []
 
 
 def test_errors_come_first_and_one_kind_is_cut():
