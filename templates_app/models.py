@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 
 from accounts.models import User
 from mailservice.core.ids import uuid7
@@ -136,7 +137,8 @@ class TemplateVersion(models.Model):
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    #: When its author saved it; publishing and copying change nothing of that.
+    updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["template", "-number", "locale"]

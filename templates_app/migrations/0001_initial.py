@@ -2,6 +2,7 @@
 
 import django.contrib.postgres.indexes
 import django.db.models.deletion
+import django.utils.timezone
 import mailservice.core.ids
 from django.conf import settings
 from django.db import migrations, models
@@ -57,7 +58,7 @@ class Migration(migrations.Migration):
                 ('published_at', models.DateTimeField(blank=True, null=True)),
                 ('published_by', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('template', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='templates.template')),
             ],
             options={

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from django.db import transaction
+from django.utils import timezone
 
 from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
 from mailservice.core.sql import advisory_key, lock_for_transaction
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 #: What one copy of a version takes from another.
-AUTHORED = ("locale", "subject", "preheader", "html", "text", "format")
+AUTHORED = ("locale", "subject", "preheader", "html", "text", "format", "updated_at")
 #: What freezing adds to them.
 FROZEN = ("final_subject", "final_html", "final_text", "inlines_css", "bundled")
 _STRIPPED = ("slug", "title", "description", "category", "language")
@@ -195,9 +196,10 @@ def _draft(template: Template) -> _Draft:
 
 def _write(template: Template, draft: _Draft, versions: Sequence[TemplateVersion]) -> None:
     """Put texts into the draft."""
-    new = []
+    new, now = [], timezone.now()
     for version in versions:
         version.template, version.number = template, draft.number
+        version.updated_at = now
         present = draft.texts.get(version.locale)
         if present is None:
             new.append(version)

@@ -160,8 +160,7 @@ def _frozen(version: TemplateVersion) -> list[Any]:
 
 def _stamp(*, by: UUID | None, note: str) -> dict[str, Any]:
     """Return when, by whom and why versions are published."""
-    now = timezone.now()
-    return {"published_at": now, "published_by_id": by, "note": note.strip(), "updated_at": now}
+    return {"published_at": timezone.now(), "published_by_id": by, "note": note.strip()}
 
 
 def _insert(template: Template, copies: list[TemplateVersion], stamp: dict[str, Any]) -> None:

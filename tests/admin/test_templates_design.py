@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from templates_app.admin.canvas import to_canvas
 from templates_app.models import Kind, Template
-from templates_app.services import create_template, save_draft
+from templates_app.services import create_template, publish, roll_back, save_draft
 from templates_app.starters import all_starters
 
 NEWSLETTER = next(one for one in all_starters() if one.format == "mjml")
@@ -124,6 +124,37 @@ def test_a_draft_saved_meanwhile_is_not_written_over_unasked(
     opened["unchanged_since"] = answer.json()["unchanged_since"]
     assert root.post(url("draft", template.pk), opened).status_code == 302
     assert "Mine" in template.versions.get().html
+
+
+@pytest.mark.parametrize("page", ["draft", "design"])
+@pytest.mark.parametrize("headers", [{}, {"X-Requested-With": "fetch"}])
+def test_what_is_published_or_brought_back_can_be_edited(
+    root: Client, template: Template, page: str, headers: dict[str, str]
+) -> None:
+    html = NEWSLETTER.html
+    save_draft(
+        template_id=template.pk, locale="de", subject="Neues", html=html, text="", format="mjml"
+    )
+    publish(template_id=template.pk)
+
+    def save(locale: str, word: str) -> Any:
+        opened = root.get(f"{url(page, template.pk)}?locale={locale}").context["form"].initial
+        fields = {name: opened[name] for name in ("locale", "subject", "format", "html")}
+        if page == "design":
+            fields["canvas"] = canvas_of(html).replace("Read on", word)
+        else:
+            fields["html"] = html.replace("Read on", word)
+        fields |= {"unchanged_since": opened["unchanged_since"], "preheader": "", "text": ""}
+        return root.post(url("draft", template.pk), fields, headers=headers)
+
+    answers = [save("de", "Weiter"), save("", "Further"), save("de", "Mehr")]
+    assert {answer.status_code for answer in answers} == {200 if headers else 302}
+    drafts = {one.locale: one.html for one in template.versions.filter(number=2)}
+    assert ("Mehr" in drafts["de"], "Further" in drafts[""]) == (True, True)
+    publish(template_id=template.pk)
+    roll_back(template_id=template.pk, number=1)
+    assert save("", "Again").status_code == (200 if headers else 302)
+    assert "Again" in template.versions.get(number=4, locale="").html
 
 
 def test_a_preview_is_made_of_the_canvas(root: Client, template: Template) -> None:

@@ -46,6 +46,23 @@ def test_a_text_saved_by_somebody_else_meanwhile_is_not_overwritten(api: Api) ->
     )
 
 
+def test_a_published_text_that_was_read_begins_the_next_draft(api: Api) -> None:
+    published(api)
+    for _ in range(2):
+        texts = api.get("/templates/welcome/versions/published").json()["texts"]
+        for locale in ("default", "de"):
+            text = {"subject": "New", "text": "x", "unchanged_since": texts[locale]["updated_at"]}
+            assert api.put(f"/templates/welcome/draft/{locale}", text).status_code == 200
+            again = api.put(f"/templates/welcome/draft/{locale}", text)
+            assert (again.status_code, again.json()["code"]) == (409, "draft_changed")
+        assert api.post("/templates/welcome/publish").status_code == 200
+    number = {"number": 1}
+    assert api.post("/templates/welcome/roll-back", number).status_code == 200
+    text = api.get("/templates/welcome/versions/published").json()["texts"]["de"]
+    changed = {"subject": "Neu", "text": "x", "unchanged_since": text["updated_at"]}
+    assert api.put("/templates/welcome/draft/de", changed).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("text", "field", "line", "column", "words"),
     [

@@ -149,6 +149,46 @@ def test_who_saves_over_somebody_elses_draft_is_told(user: User) -> None:
     assert template.versions.get().html == "<p>theirs</p>"
 
 
+def test_who_begins_a_draft_of_what_is_published_is_in_nobodys_way(user: User) -> None:
+    template = make(user)
+    for locale in ("", "de"):
+        draft(template, locale)
+    publish(template_id=template.pk)
+    seen = {one.locale: one.updated_at for one in template.versions.all()}
+    draft(template, "de", html="<p>neu</p>", unchanged_since=seen["de"])
+    draft(template, html="<p>new</p>", unchanged_since=seen[""])
+    with pytest.raises(ConflictError):
+        draft(template, "de", html="<p>late</p>", unchanged_since=seen["de"])
+    texts = {one.locale: one.html for one in template.versions.filter(number=2)}
+    assert texts == {"": "<p>new</p>", "de": "<p>neu</p>"}
+
+
+def test_publishing_and_copies_keep_when_the_author_saved_a_text(user: User) -> None:
+    foot = shared("foot", "one")
+    template = make(user)
+    saved = draft(template, html='<body>{% render "foot" %}</body>').updated_at
+    publish(template_id=template.pk)
+    draft(foot, subject="", html="two")
+    publish(template_id=foot.pk)
+    catch_up(template_id=template.pk)
+    roll_back(template_id=template.pk, number=1)
+    rows = template.versions.values_list("number", "updated_at")
+    assert sorted(rows) == [(number, saved) for number in (1, 2, 3)]
+    draft(template, html="<p>new</p>", unchanged_since=saved)
+
+
+def test_what_was_rolled_back_meanwhile_is_not_written_over_unasked(user: User) -> None:
+    template = make(user)
+    draft(template)
+    publish(template_id=template.pk)
+    seen = draft(template, html="<p>two</p>").updated_at
+    publish(template_id=template.pk)
+    roll_back(template_id=template.pk, number=1)
+    with pytest.raises(ConflictError):
+        draft(template, html="<p>three</p>", unchanged_since=seen)
+    assert template.versions.count() == 3
+
+
 def test_one_language_can_be_dropped_but_not_the_last(user: User) -> None:
     template = make(user)
     draft(template)
