@@ -15,6 +15,7 @@ from django.db.models import Max, Q
 from mailservice.core.errors import ConflictError, NotFoundError
 from templates_app.engine.locales import fallbacks
 from templates_app.models import Template, TemplateVersion
+from templates_app.tags import one_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -129,8 +130,8 @@ def locale_name(locale: str) -> str:
 
 
 def locale_of(name: str) -> str:
-    """Return the locale of a word, `pt_BR` being `pt-BR`."""
-    return "" if name.lower() == DEFAULT_NAME else name.strip().replace("_", "-")
+    """Return the locale of a word in its one spelling, `pt_br` being `pt-BR`."""
+    return "" if name.lower() == DEFAULT_NAME else one_spelling(name)
 
 
 def require_named(locale: str) -> None:

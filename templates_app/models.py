@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.models import User
@@ -143,9 +144,9 @@ class TemplateVersion(models.Model):
     class Meta:
         ordering = ["template", "-number", "locale"]
         constraints = [
-            # One text per version and language.
+            # One text per version and language, however its tag is spelled.
             models.UniqueConstraint(
-                fields=["template", "number", "locale"], name="templates_version_once"
+                "template", "number", Lower("locale"), name="templates_version_once"
             )
         ]
         indexes = [

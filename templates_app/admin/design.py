@@ -20,6 +20,7 @@ from templates_app.admin.editor import (
 from templates_app.admin.forms import DraftForm, with_plain_lines
 from templates_app.admin.previews import light_rules
 from templates_app.engine import TemplateSyntaxProblem
+from templates_app.lookup import locale_of
 from templates_app.models import Format, Kind
 from templates_app.selectors import may_publish
 
@@ -78,7 +79,7 @@ class DesignPages(EditorPages):
     def design_view(self, request: HttpRequest, template_id: UUID) -> HttpResponse:
         """Show one language of the draft as blocks, or say why that cannot be."""
         template = self.get_or_404(request, str(template_id))
-        locale = request.GET.get("locale", "")
+        locale = locale_of(request.GET.get("locale", ""))
         initial = draft_initial(template, locale)
         if not initial.get("html"):
             initial |= {"html": _BLANK, "format": Format.MJML.value}

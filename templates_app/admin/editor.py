@@ -26,6 +26,7 @@ from templates_app.admin.previews import (
     look_at_error,
 )
 from templates_app.engine import TemplateSyntaxProblem
+from templates_app.lookup import locale_of
 from templates_app.models import Format, Kind, Template, TemplateVersion
 from templates_app.selectors import language_of_default, may_publish
 from templates_app.services import (
@@ -77,7 +78,7 @@ class EditorPages(ConsoleAdmin[Template]):
         """Edit one language of the draft, preview it, save it, go on to publish it."""
         template = self.get_or_404(request, str(template_id))
         if request.method != "POST":
-            locale = request.GET.get("locale", "")
+            locale = locale_of(request.GET.get("locale", ""))
             return self._editor(
                 request, template, DraftForm(initial=draft_initial(template, locale))
             )

@@ -94,10 +94,12 @@ class TransferPages(ConsoleAdmin[Template]):
         asked = request.GET.get("version", "")
         try:
             number = number_of(template, asked) if asked else (now and (now.published or now.draft))
-            data = exported(template, number)
+            return _zip([exported(template, number)], f"{template.slug}.zip")
         except NotFoundError as error:
             raise Http404(error.message) from error
-        return _zip([data], f"{template.slug}.zip")
+        except DomainError as error:
+            messages.error(request, f"Not exported: {error.message}")
+            return self.back_to(self.url("change", template.pk))
 
     @admin.action(description="Export as files", permissions=["view"])
     def export_selected(
@@ -112,10 +114,14 @@ class TransferPages(ConsoleAdmin[Template]):
             return None
         now = standings([one.pk for one in chosen])
         data = []
-        for one in chosen:
-            stands = now.get(one.pk)
-            data.append(exported(one, (stands.published or stands.draft) if stands else None))
-        return _zip(data, "templates.zip")
+        try:
+            for one in chosen:
+                stands = now.get(one.pk)
+                data.append(exported(one, (stands.published or stands.draft) if stands else None))
+            return _zip(data, "templates.zip")
+        except DomainError as error:
+            messages.error(request, f"Not exported: {error.message}")
+            return None
 
     # --- in ---------------------------------------------------------------------------------------
 

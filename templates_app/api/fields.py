@@ -17,7 +17,7 @@ from templates_app.exchange.shapes import (
     read_text,
     read_texts,
 )
-from templates_app.lookup import Standing, locale_name
+from templates_app.lookup import Standing, locale_name, locale_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,12 +110,12 @@ def read_locale(value: object, name: str = "locale") -> str:
     """Return a locale, `default` and nothing being the default. Raises `InvalidInputError`."""
     if fault := text_fault(name, value):
         raise InvalidInputError.for_fields([fault])
-    locale = str(value).strip().replace("_", "-")
+    locale = locale_of(str(value))
     if len(locale) > _MAX_LOCALE_CHARS or not all(
         part.isascii() and part.isalnum() for part in locale.split("-") if locale
     ):
         raise InvalidInputError.for_field(name, 'Use a language tag such as "pt-BR".')
-    return "" if locale.lower() == "default" else locale
+    return locale
 
 
 def present(template: Template, standing: Standing, *, is_whole: bool = True) -> dict[str, Any]:

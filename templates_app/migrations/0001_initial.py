@@ -2,6 +2,7 @@
 
 import django.contrib.postgres.indexes
 import django.db.models.deletion
+import django.db.models.functions.text
 import django.utils.timezone
 import mailservice.core.ids
 from django.conf import settings
@@ -75,7 +76,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='templateversion',
-            constraint=models.UniqueConstraint(fields=('template', 'number', 'locale'), name='templates_version_once'),
+            constraint=models.UniqueConstraint(models.F('template'), models.F('number'), django.db.models.functions.text.Lower('locale'), name='templates_version_once'),
         ),
         migrations.AddIndex(
             model_name='templateversion',

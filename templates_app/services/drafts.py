@@ -23,6 +23,7 @@ from templates_app.services.sources import (
     freeze_or_faults,
     template_faults,
 )
+from templates_app.tags import one_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,13 +125,14 @@ def remove_draft_locale(*, template_id: UUID, locale: str) -> bool:
     """
     with transaction.atomic():
         template = locked(template_id)
-        texts = template.versions.filter(number=_draft(template).number)
-        if not texts.filter(locale=locale).exists():
+        texts = _draft(template).texts
+        dropped = texts.get(one_spelling(locale))
+        if dropped is None:
             transaction.set_rollback(True)
             return False
-        if texts.count() == 1:
+        if len(texts) == 1:
             raise ConflictError("A version needs a text.", code="last_locale")
-        texts.filter(locale=locale).delete()
+        dropped.delete()
         template.save(update_fields=["updated_at"])
     return True
 

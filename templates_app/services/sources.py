@@ -20,6 +20,7 @@ from templates_app.rendering import (
     used_in,
 )
 from templates_app.selectors import Shelf, TemplateLibrary, language_of_default
+from templates_app.tags import one_spelling
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,7 +69,7 @@ class TemplateFields(TypedDict, total=False):
 def cleaned(text: DraftText) -> TemplateVersion:
     """Return an unsaved version with what the author gave."""
     return TemplateVersion(
-        locale=text["locale"].strip().replace("_", "-"),
+        locale=one_spelling(text["locale"]),
         subject=text["subject"],
         preheader=text.get("preheader", ""),
         html=text["html"],

@@ -108,6 +108,17 @@ def test_mails_behind_a_layout_are_told_and_published_anew(
     assert "Nothing is behind" in again
 
 
+def test_a_language_opens_however_its_tag_is_spelled(root: Client, template: Template) -> None:
+    draft(template, locale="pt-BR", format="mjml", html="<mjml><mj-body></mj-body></mjml>")
+    for page in ("draft", "design"):
+        answer = root.get(f"{url(page, template.pk)}?locale=PT_br")
+        initial = answer.context["form"].initial
+        assert (initial["locale"], initial["subject"]) == ("pt-BR", "Hi {{ name }}")
+        assert "unchanged_since" in initial
+    root.post(url("language", template.pk), {"locale": "pt-br"})
+    assert "needs a text" in root.get(url("change", template.pk)).content.decode()
+
+
 def test_previews_of_one_person_stay_few_and_his_own(db: None) -> None:
     tokens = [keep(f"<p>{number}</p>", user_id="ann") for number in range(20)]
     shown = [kept(token, user_id="ann") for token in tokens if token is not None]

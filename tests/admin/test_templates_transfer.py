@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from templates_app.exchange import exported, files_of, write_zip
-from templates_app.models import Template
+from templates_app.models import Template, TemplateVersion
 from templates_app.services import create_template, publish, save_draft
 
 
@@ -95,6 +95,16 @@ def test_two_templates_of_one_name_are_not_mixed_up(
 
 
 # --- in -------------------------------------------------------------------------------------------
+
+
+def test_what_files_cannot_hold_is_said_and_nothing_breaks(root: Client, welcome: Template) -> None:
+    odd = create_template(owner_id=None, slug="odd")
+    TemplateVersion.objects.create(template=odd, number=1, locale="default", subject="Hi")
+    said = "Not exported: A language cannot be called &#x27;default&#x27;."
+    answer = root.get(url("export", odd.pk), follow=True)
+    assert said in answer.content.decode()
+    ticked = {"action": "export_selected", "_selected_action": [str(welcome.pk), str(odd.pk)]}
+    assert said in root.post(url("changelist"), ticked, follow=True).content.decode()
 
 
 def test_what_would_change_is_shown_and_nothing_is_written(root: Client, welcome: Template) -> None:

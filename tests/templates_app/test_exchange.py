@@ -328,6 +328,15 @@ def test_an_import_creates_then_leaves_alone_then_updates(user: User) -> None:
     assert (version.note, version.published_by) == ("first", user)
 
 
+def test_the_spelling_of_a_language_is_no_change(user: User) -> None:
+    options = ImportOptions(owner_id=user.pk, publish=True)
+    text = {"subject": "Hi", "html": "<p>Hi</p>"}
+    for tag in ("pt-BR", "pt_br"):
+        given = templates_from({"slug": "hello", "texts": {"default": text, tag: text}})
+        done = import_templates(given, options)[0]
+    assert (done.action, done.written, done.dropped) == ("unchanged", (), ())
+
+
 def test_languages_that_an_import_lacks_are_dropped_from_the_draft(user: User) -> None:
     options = ImportOptions(owner_id=user.pk, publish=True)
     german = TextData("de", subject="Tag", text="Tag")

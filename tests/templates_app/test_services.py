@@ -202,6 +202,23 @@ def test_one_language_can_be_dropped_but_not_the_last(user: User) -> None:
     assert [one.number for one in history(template.pk)] == [1]
 
 
+def test_two_spellings_are_one_language(user: User) -> None:
+    template = make(user)
+    draft(template)
+    draft(template, "pt-BR", html="<p>one</p>")
+    assert draft(template, "pt_br", html="<p>two</p>").locale == "pt-BR"
+    assert [one.html for one in template.versions.filter(locale="pt-BR")] == ["<p>two</p>"]
+    with pytest.raises(IntegrityError), transaction.atomic():
+        TemplateVersion.objects.create(template=template, number=1, locale="pt-br")
+    publish(template_id=template.pk)
+    draft(template, "PT-BR", html="<p>three</p>")
+    publish(template_id=template.pk)
+    assert "three" in text_of(template, "pt-br")
+    assert remove_draft_locale(template_id=template.pk, locale="pt-br")
+    assert not remove_draft_locale(template_id=template.pk, locale="\x00")
+    assert [one.locales for one in history(template.pk)] == [("",), ("", "pt-BR"), ("", "pt-BR")]
+
+
 # --- publishing -----------------------------------------------------------------------------------
 
 
