@@ -13,9 +13,9 @@ from uuid import UUID
 from django.db.models import Max, Q
 
 from mailservice.core.errors import ConflictError, NotFoundError
-from templates_app.engine.locales import fallbacks
 from templates_app.models import Template, TemplateVersion
-from templates_app.tags import one_spelling
+from templates_app.selectors import language_of_default
+from templates_app.tags import best_tag, one_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -120,8 +120,9 @@ def texts_of(template: Template, number: int) -> dict[str, TemplateVersion]:
 def best_text(texts: Mapping[str, TemplateVersion], locale: str) -> TemplateVersion:
     """Return the text a reader of this locale gets, as when sending: `pt-BR`, `pt`, default."""
     by_tag = {tag.lower(): one for tag, one in texts.items()}
-    found = (by_tag[tag] for tag in fallbacks(locale) if tag in by_tag)
-    return next(found, next(iter(texts.values())))
+    first = next(iter(texts.values()))
+    tag = best_tag(by_tag, locale, language=language_of_default(first.template))
+    return first if tag is None else by_tag[tag]
 
 
 def locale_name(locale: str) -> str:

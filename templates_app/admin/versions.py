@@ -9,12 +9,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
-from accounts.admin.console import Confirmation, ConsoleAdmin, counted, signed_in
+from accounts.admin.console import Confirmation, ConsoleAdmin, signed_in
 from mailservice.core.errors import DomainError, NotFoundError
 from mailservice.core.mail import ServiceMail, Terms
 from templates_app.admin.diffs import ShownDiff, asked_versions, shown_diffs
+from templates_app.admin.effects import concerned, when_dropped
 from templates_app.admin.forms import NoteForm, PublishForm, TestForm
-from templates_app.admin.previews import language_name, problems_of
+from templates_app.admin.previews import language_name
+from templates_app.lookup import locale_of
 from templates_app.models import Kind, Template, TemplateVersion
 from templates_app.selectors import (
     dependents,
@@ -144,7 +146,7 @@ class VersionPages(ConsoleAdmin[Template]):
                 "accepted with. A published version never changes.",
                 button="Publish",
                 back=self.url("draft", template.pk),
-                items=_concerned(template),
+                items=concerned(template),
                 form=form,
             )
             return self.confirm(request, confirmation, obj=template)
@@ -262,13 +264,12 @@ class VersionPages(ConsoleAdmin[Template]):
         """Ask, then drop one language from the draft."""
         self.require_change(request)
         template = self.get_or_404(request, str(template_id))
-        locale = request.POST.get("locale", request.GET.get("locale", ""))
+        locale = locale_of(request.POST.get("locale", request.GET.get("locale", "")))
         name = language_name(locale, default=language_of_default(template))
         if request.method != "POST":
             confirmation = Confirmation(
                 question=f"Drop {name} from the draft of “{template.slug}”?",
-                effect="Its readers get the next best language once the draft is published. "
-                "Published versions stay as they are.",
+                effect=when_dropped(template, locale),
                 button="Drop the language",
                 back=self.url("draft", template.pk),
                 is_dangerous=True,
@@ -351,46 +352,6 @@ def _send_test(version: TemplateVersion, user: User) -> None:
 def _posted(request: HttpRequest) -> QueryDict | None:
     """Return what was posted, be it nothing; None for a page that is merely opened."""
     return request.POST if request.method == "POST" else None
-
-
-def _concerned(template: Template) -> list[str]:
-    """Tell what publishing changes: languages, and the mails that use a layout or partial."""
-    published = template.versions.filter(published_at__isnull=False)
-    newest = published.order_by("-number").values_list("number", flat=True).first()
-    before = {one.locale: one for one in published.filter(number=newest)} if newest else {}
-    drafts = list(template.versions.filter(published_at__isnull=True).order_by("locale"))
-    items = []
-    for draft in drafts:
-        label = draft.locale or "default"
-        shown = f": {draft.subject}" if draft.subject else ""
-        items.append(f"{label} ({_how(before.get(draft.locale), draft)}){shown}{_trouble(draft)}")
-    gone = set(before) - {draft.locale for draft in drafts}
-    items += [f"{tag or 'default'} (dropped)" for tag in sorted(gone)]
-    if template.kind == Kind.MAIL:
-        return items
-    mails = [one.template for one in dependents(template.pk) if one.is_published]
-    if mails:
-        names = ", ".join(one.slug for one in mails[:20])
-        items.append(f"Used by {counted(len(mails), 'published template')}: {names}")
-    return items
-
-
-def _trouble(draft: TemplateVersion) -> str:
-    """Tell what keeps a draft from being filled with its sample data; empty if nothing does."""
-    try:
-        preview_version(draft)
-    except DomainError as error:
-        said = problems_of(error)
-        return f". With the sample data: {said[0].message if said else error.message}"
-    return ""
-
-
-def _how(old: TemplateVersion | None, new: TemplateVersion) -> str:
-    if old is None:
-        return "new"
-    names = ("subject", "preheader", "html", "text", "format")
-    changed = [name for name in names if getattr(old, name) != getattr(new, name)]
-    return f"changed: {', '.join(changed)}" if changed else "unchanged"
 
 
 def _query(url: str, old: int | None, new: int) -> str:

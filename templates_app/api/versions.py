@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _READ = {"GET": Scope.TEMPLATES_READ}
 _WRITE = {"POST": Scope.TEMPLATES_WRITE}
+#: Faults that are about no part of a text.
+_OF_THE_WHOLE = ("note", "draft.default")
 
 
 class Versions(TemplateView):
@@ -220,10 +222,12 @@ def _by_language(error: InvalidInputError, template: Template) -> InvalidInputEr
     only = locale_name(locales[0]) if len(locales) == 1 else ""
     faults = []
     for name, found in error.details.items():
+        if name in _OF_THE_WHOLE:
+            faults += [(name, one["code"], str(one["message"])) for one in found]
+            continue
         for one in found:
             language, message = only, str(one["message"])
             if len(locales) > 1:
                 language, _, message = message.partition(": ")
-            path = f"draft.{language or DEFAULT_NAME}.{name}"
-            faults.append((name if name == "note" else path, one["code"], message))
+            faults.append((f"draft.{language or DEFAULT_NAME}.{name}", one["code"], message))
     return InvalidInputError.for_fields(faults)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.models import Max, OuterRef, Q, Subquery
 
-from templates_app.engine.locales import fallbacks
 from templates_app.models import Template, TemplateVersion
 from templates_app.rendering import Shared
+from templates_app.selectors.texts import language_of_default
+from templates_app.tags import best_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,14 @@ _MAX_NAMES = 200
 _MAX_LOCALES = 500
 
 
+class _Texts(NamedTuple):
+    """The texts of a layout or partial, by tag in lower case."""
+
+    by_tag: Mapping[str, Shared]
+    #: Of the default.
+    language: str
+
+
 class Shelf:
     """The published layouts and partials that mail of an owner may use, each asked for once.
 
@@ -27,18 +36,17 @@ class Shelf:
 
     def __init__(self, owner_id: UUID | None) -> None:
         self.owner_id = owner_id
-        self._texts: dict[tuple[str, str], Mapping[str, Shared]] = {}
+        self._texts: dict[tuple[str, str], _Texts] = {}
         self._names: dict[str, Sequence[str]] = {}
 
-    def texts(self, name: str, kind: str) -> Mapping[str, Shared]:
-        """Return the newest published version by lower-case locale, the default first.
-
-        Own templates win over shared ones. Empty if there is none.
-        """
+    def text(self, name: str, kind: str, locale: str) -> Shared | None:
+        """Return the newest published one in the best language; own ones win over shared ones."""
         key = (name, kind)
         if key not in self._texts:
             self._texts[key] = self._load(name, kind)
-        return self._texts[key]
+        texts = self._texts[key]
+        tag = best_tag(texts.by_tag, locale, language=texts.language)
+        return None if tag is None else texts.by_tag[tag]
 
     def names(self, kind: str) -> Sequence[str]:
         """Return the names there are."""
@@ -54,13 +62,13 @@ class Shelf:
         self._texts.clear()
         self._names.clear()
 
-    def _load(self, name: str, kind: str) -> Mapping[str, Shared]:
+    def _load(self, name: str, kind: str) -> _Texts:
         usable = Template.objects.usable_by(self.owner_id).filter(slug=name, kind=kind)
         template = min(usable, key=lambda one: one.owner_id is None, default=None)
         if template is None:
-            return {}
+            return _Texts({}, "")
         rows = TemplateVersion.objects.filter(template=template, number=newest_number(template.pk))
-        return {
+        texts = {
             one.locale.lower(): Shared(
                 id=str(template.pk),
                 name=template.slug,
@@ -72,6 +80,7 @@ class Shelf:
             )
             for one in rows.order_by("locale")[:_MAX_LOCALES]
         }
+        return _Texts(texts, language_of_default(template))
 
 
 class TemplateLibrary:
@@ -79,13 +88,11 @@ class TemplateLibrary:
 
     def __init__(self, owner_id: UUID | None, locale: str, *, shelf: Shelf | None = None) -> None:
         self._shelf = shelf if shelf is not None else Shelf(owner_id)
-        self._locales = fallbacks(locale)
+        self._locale = locale
 
     def find(self, name: str, kind: str) -> Shared | None:
         """Return the newest published one; own ones win over shared ones."""
-        texts = self._shelf.texts(name, kind)
-        found = (texts[tag] for tag in self._locales if tag in texts)
-        return next(found, next(iter(texts.values()), None))
+        return self._shelf.text(name, kind, self._locale)
 
     def names(self, kind: str) -> Sequence[str]:
         """Return the names there are."""

@@ -12,9 +12,10 @@ from django.db.models import Q
 
 from mailservice.core.errors import InvalidInputError
 from templates_app.engine import compile_source
-from templates_app.engine.locales import fallbacks, formatting_locale
+from templates_app.engine.locales import formatting_locale
 from templates_app.engine.schema import inferred_schema
 from templates_app.models import Kind, Template, TemplateVersion
+from templates_app.tags import best_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +44,8 @@ def published_text(*, name: str, user_id: UUID, locale: str = "") -> PublishedTe
     """Return the newest published text of a mail, in the best locale there is.
 
     `name` is slug or id; the user's own template wins over a shared one of the same name. Locales
-    fall back from `pt-BR` to `pt` to the default. Raises `InvalidInputError` for the field
-    `template` if there is none the user may use.
+    fall back from `pt-BR` to `pt` to the default, or to the text that stands for it. Raises
+    `InvalidInputError` for the field `template` if there is none the user may use.
     """
     template = _find(name, user_id)
     chosen = _newest_published(template, locale) if template is not None else None
@@ -105,10 +106,8 @@ def _newest_published(template: Template, locale: str) -> tuple[UUID, str] | Non
         if number != newest:
             break
         found[tag.lower()] = (pk, tag)
-    return next(
-        (found[tag] for tag in fallbacks(locale) if tag in found),
-        next(iter(found.values()), None),
-    )
+    best = best_tag(found, locale, language=language_of_default(template))
+    return None if best is None else found[best]
 
 
 @lru_cache(maxsize=_KEPT_TEXTS)

@@ -42,7 +42,12 @@ from templates_app.services.publishing import (
     republish,
     roll_back,
 )
-from templates_app.services.sources import DraftText, TemplateFields, template_faults
+from templates_app.services.sources import (
+    DraftText,
+    TemplateFields,
+    default_fault,
+    template_faults,
+)
 
 __all__ = [
     "DraftFaultsError",
@@ -53,6 +58,7 @@ __all__ = [
     "TemplateFields",
     "catch_up",
     "create_template",
+    "default_fault",
     "delete_template",
     "discard_draft",
     "preview_source",

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
 from mailservice.core.sql import advisory_key, lock_for_transaction
+from templates_app.lookup import standing
 from templates_app.models import Template, TemplateVersion
 from templates_app.selectors import Shelf
 from templates_app.services.sources import (
@@ -20,13 +21,14 @@ from templates_app.services.sources import (
     Fault,
     TemplateFields,
     cleaned,
+    default_fault,
     freeze_or_faults,
     template_faults,
 )
 from templates_app.tags import one_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
 #: What one copy of a version takes from another.
@@ -61,6 +63,8 @@ def update_template(*, template_id: UUID, **fields: Unpack[TemplateFields]) -> T
             raise InvalidInputError.for_field(
                 "kind", "The kind of a template that has texts cannot change.", code="conflict"
             )
+        if faults := [*_language_faults(template, fields)]:
+            raise InvalidInputError.for_fields(faults)
         return _save_template(template, fields)
 
 
@@ -157,6 +161,18 @@ def copy_of(version: TemplateVersion, *, number: int) -> TemplateVersion:
     """Return an unsaved version with what the author of another one wrote."""
     copied = {field: getattr(version, field) for field in AUTHORED}
     return TemplateVersion(template_id=version.template_id, number=number, **copied)
+
+
+def _language_faults(template: Template, fields: TemplateFields) -> Iterable[Fault]:
+    """Yield what speaks against another language: some text may stand for the default by it."""
+    present = template.language
+    language = fields.get("language", present).strip()
+    locales = standing(template.pk).published_locales if language != present else ()
+    if not locales or default_fault(template, locales):
+        return
+    if default_fault(Template(language=language), locales):
+        message = "The published text in this language stands for the default: publish one first."
+        yield "language", "conflict", message
 
 
 def _save_template(template: Template, fields: Mapping[str, Any]) -> Template:

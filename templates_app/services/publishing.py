@@ -17,7 +17,7 @@ from mailservice.core.errors import ConflictError, DomainError, InvalidInputErro
 from templates_app.models import Kind, Template, TemplateVersion
 from templates_app.selectors import Shelf, dependents, outdated
 from templates_app.services.drafts import FROZEN, copy_of, locked
-from templates_app.services.sources import Fault, freeze_or_faults
+from templates_app.services.sources import Fault, default_fault, freeze_or_faults
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -43,8 +43,8 @@ def publish(
 
     The texts are finished anew: layouts and partials may have changed since they were saved.
     `shelf` is one that the caller keeps for several templates of the same owner. Raises
-    `ConflictError` without a draft, `InvalidInputError` if a layout or partial it uses changed so
-    that it no longer fits.
+    `ConflictError` without a draft, `InvalidInputError` if it has nothing for readers of other
+    languages (`draft.default`), or a layout or partial it uses changed so that it no longer fits.
     """
     _check_note(note)
     with transaction.atomic():
@@ -52,6 +52,8 @@ def publish(
         drafts = list(template.versions.filter(published_at__isnull=True))
         if not drafts:
             raise ConflictError("There is no draft to publish.", code="no_draft")
+        if fault := default_fault(template, (draft.locale for draft in drafts)):
+            raise InvalidInputError.for_fields([fault])
         shelf = shelf if shelf is not None else Shelf(template.owner_id)
         faults: list[Fault] = []
         changed = []
@@ -76,7 +78,8 @@ def publish(
 def roll_back(*, template_id: UUID, number: int, by: UUID | None = None, note: str = "") -> int:
     """Publish a copy of an old version, word for word; return the new number.
 
-    A draft stays, above it. Raises `NotFoundError` and `ConflictError` (`is_current`).
+    A draft stays, above it. Raises `NotFoundError` and `ConflictError` (`is_current`,
+    `no_default`).
     """
     _check_note(note)
     with transaction.atomic():
@@ -87,6 +90,9 @@ def roll_back(*, template_id: UUID, number: int, by: UUID | None = None, note: s
             raise NotFoundError(f"There is no published version {number}.")
         if not published.filter(number__gt=number).exists():
             raise ConflictError("That is the version mail uses.", code=_IS_CURRENT)
+        if default_fault(template, (version.locale for version in old)):
+            message = f"Version {number} has no text for readers of other languages."
+            raise ConflictError(message, code="no_default")
         new_number = _next_number(template)
         copies = []
         for version in old:

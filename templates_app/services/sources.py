@@ -20,9 +20,10 @@ from templates_app.rendering import (
     used_in,
 )
 from templates_app.selectors import Shelf, TemplateLibrary, language_of_default
-from templates_app.tags import one_spelling
+from templates_app.tags import one_spelling, stand_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -115,6 +116,18 @@ def locale_faults(locale: str, *, field: str = "locale") -> list[Fault]:
     if not locale or (len(locale) <= _MAX_LOCALE_CHARS and _LOCALE.fullmatch(locale)):
         return []
     return [(field, "invalid", "Use a language tag such as pt-BR, or leave it empty.")]
+
+
+def default_fault(template: Template, locales: Iterable[str]) -> Fault | None:
+    """Return what is wrong with a version in these languages: somebody gets no text that fits."""
+    language = language_of_default(template)
+    if stand_in({tag.lower() for tag in locales}, language) is not None:
+        return None
+    message = (
+        "Readers of other languages need a text: write the default one, or one in the template's "
+        f"language ({language})."
+    )
+    return ("draft.default", "required", message)
 
 
 def freeze_or_faults(template: Template, version: TemplateVersion, shelf: Shelf) -> list[Fault]:

@@ -108,6 +108,25 @@ def test_mails_behind_a_layout_are_told_and_published_anew(
     assert "Nothing is behind" in again
 
 
+def test_whoever_drops_the_default_is_told_what_that_means(
+    root: Client, template: Template
+) -> None:
+    for locale in ("", "ar"):
+        draft(template, locale=locale)
+    page = root.get(f"{url('language', template.pk)}?locale=ar").content.decode()
+    assert "get the next best language" in page
+    page = root.get(f"{url('language', template.pk)}?locale=").content.decode()
+    assert "Nothing stands for the default then" in page
+    root.post(url("language", template.pk), {"locale": ""})
+    page = root.get(url("publish", template.pk)).content.decode()
+    assert "This cannot be published yet. Readers of other languages need a text" in page
+    answer = root.post(url("publish", template.pk), follow=True)
+    assert "Readers of other languages need a text" in answer.content.decode()
+    draft(template, locale="en")
+    root.post(url("publish", template.pk))
+    assert template.versions.filter(published_at__isnull=False).count() == 2
+
+
 def test_a_language_opens_however_its_tag_is_spelled(root: Client, template: Template) -> None:
     draft(template, locale="pt-BR", format="mjml", html="<mjml><mj-body></mj-body></mjml>")
     for page in ("draft", "design"):

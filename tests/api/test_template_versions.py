@@ -151,6 +151,20 @@ def test_a_draft_that_no_longer_fits_names_the_language(api: Api) -> None:
     assert not fault["message"].startswith("de:")
 
 
+def test_a_draft_without_a_default_is_not_published(api: Api) -> None:
+    texts = {tag: {"subject": "Hi", "text": "x"} for tag in ("ar", "de")}
+    made(api, language="en", texts=texts)
+    faults = faults_of(api.post("/templates/welcome/publish"))
+    assert [(name, one[0]["code"]) for name, one in faults.items()] == [
+        ("draft.default", "required")
+    ]
+    assert "or one in the template's language (en)." in faults["draft.default"][0]["message"]
+    assert api.patch("/templates/welcome", {"language": "de"}).status_code == 200
+    assert api.post("/templates/welcome/publish").status_code == 200
+    sent = api.post("/templates/welcome/render", {"locale": "fr", "version": "published"}).json()
+    assert sent["locale"] == "de"
+
+
 def test_publishing_a_partial_republishes_the_mails_that_use_it(api: Api) -> None:
     foot = {"slug": "foot", "kind": "partial", "texts": {"default": {"html": "<p>Foot</p>"}}}
     published(api, **foot)

@@ -219,6 +219,59 @@ def test_two_spellings_are_one_language(user: User) -> None:
     assert [one.locales for one in history(template.pk)] == [("",), ("", "pt-BR"), ("", "pt-BR")]
 
 
+# --- the default ----------------------------------------------------------------------------------
+
+
+def test_a_version_without_anything_for_other_readers_is_not_published(user: User) -> None:
+    template = make(user)
+    draft(template, "ar")
+    draft(template, "de-AT")
+    message = (
+        "Readers of other languages need a text: write the default one, or one in the template's "
+        "language (en)."
+    )
+    assert faults(lambda: publish(template_id=template.pk)) == {"draft.default": [message]}
+    assert history(template.pk)[0].is_draft
+    update_template(template_id=template.pk, language="de")
+    assert "draft.default" in faults(lambda: publish(template_id=template.pk))
+    update_template(template_id=template.pk, language="de-at")
+    assert publish(template_id=template.pk) == 1
+
+
+def test_a_text_in_the_templates_language_stands_for_the_default(user: User) -> None:
+    foot = make(slug="foot", kind="partial", language="en")
+    template = make(user, language="en-GB")
+    for locale in ("ar", "en"):
+        draft(foot, locale, subject="", html=f"foot {locale}")
+    publish(template_id=foot.pk)
+    for locale in ("ar", "en", "fr"):
+        draft(template, locale, html=f'<body>mail {locale}, {{% render "foot" %}}</body>')
+    publish(template_id=template.pk)
+    assert [text_of(template, locale)[6:13] for locale in ("", "es", "ar-EG", "en-US")] == [
+        "mail en",
+        "mail en",
+        "mail ar",
+        "mail en",
+    ]
+    assert "foot en" in text_of(template, "fr")
+
+
+def test_the_language_stays_while_its_text_stands_for_the_default(user: User) -> None:
+    template = make(user, language="en")
+    for locale in ("ar", "en"):
+        draft(template, locale)
+    publish(template_id=template.pk)
+    found = faults(lambda: update_template(template_id=template.pk, language="fr"))
+    assert list(found) == ["language"]
+    assert update_template(template_id=template.pk, language="en-GB").language == "en-GB"
+    draft(template)
+    publish(template_id=template.pk)
+    assert update_template(template_id=template.pk, language="fr").language == "fr"
+    with pytest.raises(ConflictError) as caught:
+        roll_back(template_id=template.pk, number=1)
+    assert caught.value.code == "no_default"
+
+
 # --- publishing -----------------------------------------------------------------------------------
 
 
