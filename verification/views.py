@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse, HttpResponseNotAllowed
@@ -37,6 +36,10 @@ if TYPE_CHECKING:
 _ASK, _DONE, _GONE, _AWAY = "ask", "done", "gone", "away"
 _STATUS = {_ASK: 200, _DONE: 200, _GONE: 410, _AWAY: 503}
 _RETRY_SECONDS = "5"
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; form-action 'self'"
+)
 #: The button pressed again within so long gets the answer again: browsers show the last one only.
 REPEAT = timedelta(seconds=30)
 
@@ -70,20 +73,19 @@ class VerifyPage(View):
         return _page(request, _ASK if verification else _GONE, verification)
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
-        """Confirm, then show that or go where the application wants it."""
+        """Confirm, then show that; the page goes on to where the application wants it.
+
+        A redirect would have to keep to the policy of the form to its very end, and where the
+        application's own redirects lead is not known here.
+        """
         verification = confirm(token=token) or find_confirmed(token, since=timezone.now() - REPEAT)
         if verification is None:
             return _page(request, _GONE)
-        goal = redirect_after(verification)
-        if not goal:
-            return _page(request, _DONE, verification)
-        response = HttpResponse(status=303)
-        response["Location"] = goal
-        return response
+        return _page(request, _DONE, verification, goal=redirect_after(verification))
 
 
 def _page(
-    request: HttpRequest, kind: str, verification: Verification | None = None
+    request: HttpRequest, kind: str, verification: Verification | None = None, *, goal: str = ""
 ) -> HttpResponse:
     wishes = [request.GET.get("lang", ""), verification.locale if verification else ""]
     language = choose_language(wishes, request.headers.get("Accept-Language", ""))
@@ -92,6 +94,7 @@ def _page(
         "language": language,
         "direction": "rtl" if language in RIGHT_TO_LEFT else "ltr",
         "languages": LANGUAGES if kind == _ASK else {},
+        "goal": goal,
     }
     if verification is not None:
         profile = profile_of(verification.owner_id)
@@ -107,21 +110,8 @@ def _page(
     response = HttpResponse(html, status=_STATUS[kind])
     response["Content-Language"] = language
     response["Vary"] = "Accept-Language"
-    response["Content-Security-Policy"] = _policy(verification)
+    response["Content-Security-Policy"] = _POLICY
     return response
-
-
-def _policy(verification: Verification | None) -> str:
-    """Return what the page may load, and where its form may lead to."""
-    goal = ""
-    if verification is not None and verification.redirect_url:
-        # Browsers hold redirects after a form to the same rule.
-        parts = urlsplit(verification.redirect_url)
-        goal = f" {parts.scheme}://{parts.netloc}"
-    return (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-        f"frame-ancestors 'none'; form-action 'self'{goal}"
-    )
 
 
 def _closed(response: HttpResponse) -> HttpResponse:
