@@ -237,6 +237,22 @@ def test_a_failure_that_lasts_is_an_alert_until_it_is_mended(domain, server):
     assert not alerts.get().is_open
 
 
+def test_silence_opens_no_alert(domain, server):
+    del server.zone["s1._domainkey.example.com", "TXT"]
+    check_now(domain_id=domain.pk)
+    for name in ("s1._domainkey.example.com", "example.com"):
+        server.zone[name, "TXT"] = SERVFAIL
+    SenderDomain.objects.update(failing_since=timezone.now() - timedelta(hours=1))
+    later(domain)
+    row = check_now(domain_id=domain.pk)
+    assert (row.state, row.failing_since is None) == ("unknown", False)
+    assert not Alert.objects.exists()
+    del server.zone["s1._domainkey.example.com", "TXT"]
+    later(domain)
+    assert check_now(domain_id=domain.pk).state == "fail"
+    assert Alert.objects.get().is_open
+
+
 def test_owners_keep_their_own(user, server):
     other = User.objects.create_user("eve@example.com")
     add_domain(owner_id=user.pk, values=VALUES)

@@ -196,13 +196,13 @@ def _record(row: SenderDomain, report: Report, now: datetime) -> None:
 
 def _tell(row: SenderDomain, now: datetime) -> None:
     """Raise the alert once it lasts: a domain that is just being set up is none."""
-    if row.failing_since is not None and row.failing_since <= now - TOLD_AFTER:
+    lasts = row.failing_since is not None and row.failing_since <= now - TOLD_AFTER
+    if lasts and row.state == State.FAIL:
         failed = [check for check in row.checks if check["state"] == State.FAIL]
         tell_failing(
             subject=_subject(row),
             title=f"Checks of the sender domain {row.domain} fail",
-            detail="\n".join(f"{check['title']}: {check['notes'][0]}" for check in failed)
-            or "The DNS does not answer now.",
+            detail="\n".join(f"{check['title']}: {check['notes'][0]}" for check in failed),
             link=console_path("verification_senderdomain_change", row.pk),
         )
     elif row.failing_since is None and row.state != State.UNKNOWN:
