@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from accounts.models import User
 from accounts.services import create_api_key
@@ -14,6 +16,7 @@ from templates_app.services import create_template, publish, save_draft
 from tests.support.api import Api, api_with
 from tests.support.verification import QUEUE, let_pass
 from verification.models import Verification, VerificationProfile
+from verification.signals import verified
 
 SETTINGS = {"app_name": "", "from_email": "", "template": "", "redirects": []}
 
@@ -195,6 +198,49 @@ def test_a_test_key_sends_nothing(user):
     create(Api(secret))
     assert Message.objects.get().is_test
     assert Verification.objects.get().is_test
+
+
+def test_a_test_key_gets_the_link_that_no_mail_brings(user, settings, caplog):
+    settings.PUBLIC_URL = "https://mail.example.com"
+    api = Api(create_api_key(user=user, name="t", is_test=True).secret)
+    told = []
+
+    def listen(verification: Verification, **_: object) -> None:
+        told.append((str(verification.pk), verification.is_test))
+
+    verified.connect(listen)
+    try:
+        with caplog.at_level(logging.DEBUG):
+            made = create(api, locale="de")
+            let_pass(Verification.objects.get(), minutes=2)
+            again = api.post(f"/verifications/{made['id']}/resend").json()
+            links = [one["verification_url"] for one in (made, again)]
+            paths = [link.removeprefix("https://mail.example.com") for link in links]
+            assert [path[-8:] for path in paths] == ["?lang=de", "?lang=de"]
+            assert [Client().post(path).status_code for path in paths] == [410, 200]
+    finally:
+        verified.disconnect(listen)
+    read = api.get(f"/verifications/{made['id']}").json()
+    assert (read["status"], "verification_url" in read) == ("confirmed", False)
+    assert told == [(made["id"], True)]
+    assert not [path for path in paths if path[:51] in caplog.text]
+
+
+def test_nobody_gets_the_link_of_a_verification_in_earnest(api, user):
+    made = create(api)
+    let_pass(Verification.objects.get(), minutes=2)
+    tester = Api(create_api_key(user=user, name="t", is_test=True).secret)
+    refused = tester.post(f"/verifications/{made['id']}/resend")
+    assert (refused.status_code, refused.json()["code"]) == (409, "test_key")
+    assert Message.objects.count() == 1
+    again = api.post(f"/verifications/{made['id']}/resend")
+    assert again.status_code == 202
+    assert not [one for one in (made, again.json()) if "verification_url" in one]
+    # One that a test key began is a test, whoever repeats it.
+    test = create(tester, "eve@example.net")
+    let_pass(Verification.objects.get(pk=test["id"]), minutes=2)
+    assert "verification_url" in api.post(f"/verifications/{test['id']}/resend").json()
+    assert Message.objects.filter(is_test=False).count() == 2
 
 
 def test_scopes_keep_reading_writing_and_settings_apart(user):

@@ -28,7 +28,7 @@ def start(user: Any, address: str = "bob@example.net", **fields: Any) -> Verific
     return start_verification(
         request=VerificationRequest(email=address, **fields),
         requester=Requester(user.pk, is_test=is_test),
-    )
+    ).verification
 
 
 @contextmanager

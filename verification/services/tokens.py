@@ -2,15 +2,15 @@
 
 Whoever asks learns the same for every address: a mail is queued, whether somebody reads it or not.
 The secret of a link exists in memory while its mail is queued and in the mail; no service returns
-it. One address has one pending verification per owner: the next request or mail voids the link
-before.
+it but for test keys, whose mail nobody gets and whose verifications prove nothing. One address has
+one pending verification per owner: the next request or mail voids the link before.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -22,7 +22,7 @@ from mailservice.core.ids import uuid7
 from mailservice.core.sql import advisory_key, database_now, lock_for_transaction
 from verification.errors import TooManyRequestsError
 from verification.models import Verification, VerificationProfile, VerificationState
-from verification.services.letters import send_link
+from verification.services.letters import link, send_link
 from verification.services.token_limits import check_address_limit, count_for_key
 from verification.services.token_settings import checked_redirect
 from verification.signals import verified
@@ -63,7 +63,15 @@ class VerificationRequest:
     lifetime_seconds: int = DEFAULT_LIFETIME_SECONDS
 
 
-def start_verification(*, request: VerificationRequest, requester: Requester) -> Verification:
+class Mailed(NamedTuple):
+    """A verification whose mail is queued."""
+
+    verification: Verification
+    #: The link that no mail of a test key brings; empty in earnest.
+    test_url: str
+
+
+def start_verification(*, request: VerificationRequest, requester: Requester) -> Mailed:
     """Queue a mail with a fresh link and void what was pending for this owner and address.
 
     Raises `InvalidInputError` naming the field, and `TooManyRequestsError`.
@@ -105,17 +113,20 @@ def start_verification(*, request: VerificationRequest, requester: Requester) ->
         )
         verification.save(force_insert=True)
         _send(verification, profile, token)
-    return verification
+    return _mailed(verification, token)
 
 
-def resend(*, verification_id: UUID, owner_id: UUID) -> Verification:
+def resend(*, verification_id: UUID, requester: Requester) -> Mailed:
     """Queue another mail with a fresh link, which voids the one before; its time starts anew.
 
-    Raises `NotFoundError`, `ConflictError` (`wrong_state`, `resend_limit`) and
+    Raises `NotFoundError`, `ConflictError` (`wrong_state`, `resend_limit`, `test_key`) and
     `TooManyRequestsError`.
     """
-    token = new_token()
-    address = _find(verification_id, owner_id).address
+    token, owner_id = new_token(), requester.user_id
+    found = _find(verification_id, owner_id)
+    if requester.is_test and not found.is_test:
+        raise ConflictError("A test key sends no mail to people.", code="test_key")
+    address = found.address
     with transaction.atomic():
         _lock(address)
         verification = _find(verification_id, owner_id, is_locked=True)
@@ -139,7 +150,7 @@ def resend(*, verification_id: UUID, owner_id: UUID) -> Verification:
         verification.save(update_fields=["token_hash", "expires_at", "mailed_at", "last_mail_at"])
         profile = VerificationProfile.objects.filter(owner_id=owner_id).first()
         _send(verification, profile, token)
-    return verification
+    return _mailed(verification, token)
 
 
 def cancel(*, verification_id: UUID, owner_id: UUID | None = None) -> Verification:
@@ -206,6 +217,10 @@ def _send(verification: Verification, profile: VerificationProfile | None, token
         send_link(verification, profile, token=token)
     except InvalidInputError as error:
         raise _in_our_words(error) from None
+
+
+def _mailed(verification: Verification, token: str) -> Mailed:
+    return Mailed(verification, link(token, verification.locale) if verification.is_test else "")
 
 
 def _in_our_words(error: InvalidInputError) -> InvalidInputError:
