@@ -252,6 +252,8 @@ class TestForm(forms.Form):
     def __init__(self, *args: Any, locales: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["locale"].choices = list(locales)  # type: ignore[attr-defined] # a choice field
+        # What is left out asks for the default text, which there need not be.
+        self.fields["locale"].required = all(tag for tag, _ in locales)
 
 
 class ImportForm(forms.Form):
