@@ -14,8 +14,8 @@ from django.utils import timezone
 from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
 from mailservice.core.sql import advisory_key, lock_for_transaction
 from templates_app.lookup import standing
-from templates_app.models import Template, TemplateVersion
-from templates_app.selectors import Shelf
+from templates_app.models import Kind, Template, TemplateVersion
+from templates_app.selectors import Shelf, dependents
 from templates_app.services.sources import (
     DraftText,
     Fault,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 AUTHORED = ("locale", "subject", "preheader", "html", "text", "format", "updated_at")
 #: What freezing adds to them.
 FROZEN = ("final_subject", "final_html", "final_text", "inlines_css", "bundled")
+#: Of the templates that use another one, in a sentence.
+_MAX_NAMED = 5
 _STRIPPED = ("slug", "title", "description", "category", "language")
 
 
@@ -63,7 +65,7 @@ def update_template(*, template_id: UUID, **fields: Unpack[TemplateFields]) -> T
             raise InvalidInputError.for_field(
                 "kind", "The kind of a template that has texts cannot change.", code="conflict"
             )
-        if faults := [*_language_faults(template, fields)]:
+        if faults := [*_language_faults(template, fields), *_use_faults(template, fields)]:
             raise InvalidInputError.for_fields(faults)
         return _save_template(template, fields)
 
@@ -173,6 +175,28 @@ def _language_faults(template: Template, fields: TemplateFields) -> Iterable[Fau
     if default_fault(Template(language=language), locales):
         message = "The published text in this language stands for the default: publish one first."
         yield "language", "conflict", message
+
+
+def _use_faults(template: Template, fields: TemplateFields) -> Iterable[Fault]:
+    """Yield what would keep others from finding the layout or partial that they use."""
+    is_renamed = fields.get("slug", template.slug).strip() != template.slug
+    owner_id = fields.get("owner_id", template.owner_id)
+    is_taken = owner_id is not None and owner_id != template.owner_id
+    if template.kind == Kind.MAIL or not (is_renamed or is_taken):
+        return
+    users = [one.template for one in dependents(template.pk)]
+    if is_renamed and users:
+        message = f"Used by {_some(users)}: they would not find it under another name."
+        yield "slug", "conflict", message
+    others = [one for one in users if one.owner_id != owner_id] if is_taken else []
+    if others:
+        yield "owner", "conflict", f"Used by {_some(others)}: they would not reach it any more."
+
+
+def _some(templates: Sequence[Template]) -> str:
+    names = ", ".join(one.slug for one in templates[:_MAX_NAMED])
+    rest = len(templates) - _MAX_NAMED
+    return f"{names} and {rest} more" if rest > 0 else names
 
 
 def _save_template(template: Template, fields: Mapping[str, Any]) -> Template:

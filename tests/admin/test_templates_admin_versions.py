@@ -214,6 +214,27 @@ def test_a_test_mail_goes_to_the_person_who_asks(
     assert (sent.subject, sent.to) == ("[Test] Hallo Ada", [superuser.email])
 
 
+def test_a_test_mail_without_a_default_text_needs_a_language(
+    root: Client, template: Template
+) -> None:
+    draft(template, locale="de")
+    answer = root.post(url("test", template.pk))
+    assert answer.status_code == 200
+    assert "This field is required." in answer.content.decode()
+    assert mail.outbox == []
+
+
+def test_a_name_that_mails_use_is_kept_and_the_page_says_why(root: Client, db: None) -> None:
+    layout = create_template(owner_id=None, slug="base", kind=Kind.LAYOUT.value)
+    published(layout, subject="", html="<div>{{ content }}</div>")
+    draft(create_template(owner_id=None, slug="letter"), html='{% layout "base" %}<p>Body</p>')
+    fields = {"slug": "basis", "kind": "layout", "sample": "{}", "schema": "{}"}
+    answer = root.post(url("change", layout.pk), fields, follow=True)
+    assert "Used by letter: they would not find it" in answer.content.decode()
+    layout.refresh_from_db()
+    assert layout.slug == "base"
+
+
 def test_a_test_mail_needs_data_that_fill_it(root: Client, template: Template) -> None:
     draft(template, html="<p>{{ missing }}</p>")
     answer = root.post(url("test", template.pk), follow=True)

@@ -109,6 +109,25 @@ def test_the_kind_stays_once_there_is_a_text(user: User) -> None:
     assert "kind" in faults(lambda: update_template(template_id=template.pk, kind="partial"))
 
 
+def test_what_others_use_keeps_its_name_and_stays_in_their_reach(user: User) -> None:
+    foot = shared("foot", "<i>one</i>")
+    assert update_template(template_id=foot.pk, slug="feet").slug == "feet"
+    for name in "abcdefg":
+        draft(make(user, slug=name), html='<body>{% render "feet" %}</body>')
+    other = User.objects.create_user("eve@example.com")
+    assert faults(lambda: update_template(template_id=foot.pk, slug="foot")) == {
+        "slug": ["Used by a, b, c, d, e and 2 more: they would not find it under another name."]
+    }
+    assert list(faults(lambda: update_template(template_id=foot.pk, owner_id=other.pk))) == [
+        "owner"
+    ]
+    assert update_template(template_id=foot.pk, owner_id=user.pk, title="x").owner_id == user.pk
+    assert update_template(template_id=foot.pk, owner_id=None).owner_id is None
+    for one in user.templates.all():
+        draft(one, html="<body></body>")
+    assert update_template(template_id=foot.pk, slug="foot").slug == "foot"
+
+
 def test_a_published_template_cannot_be_deleted(user: User) -> None:
     template = make(user)
     draft(template)
