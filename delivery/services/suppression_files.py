@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import IO, TYPE_CHECKING, Any
+from itertools import chain, islice
+from typing import IO, TYPE_CHECKING
 
 from django.db import connection, transaction
 
@@ -30,14 +30,19 @@ _ALIASES = {"address": "email", "e-mail": "email", "mail": "email", "list_key": 
 CHUNK_LINES = 10_000
 #: Bad lines named; the others are only counted.
 MAX_FAULTS = 20
+#: Longer lines are no list of addresses.
+_MAX_LINE_CHARS = 100_000
 _DELIMITERS = ",;\t"
 #: What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SAFE = r"CASE WHEN {0} ~ '^[-=+@\t\r]' THEN '''' || {0} ELSE {0} END"
 
+# Replies of servers have several lines; the import wants each suppression on one.
+_NOTE = r"regexp_replace(note, '[\r\n]+', ' ', 'g')"
+
 _EXPORT = f"""
 COPY (SELECT {_SAFE.format("address")} AS email, reason, NULLIF(email_type, '') AS email_type,
-             NULLIF(list_key, '') AS list, NULLIF({_SAFE.format("note")}, '') AS note, created_at
+             NULLIF(list_key, '') AS list, NULLIF({_SAFE.format(_NOTE)}, '') AS note, created_at
         FROM delivery_suppression ORDER BY id) TO STDOUT WITH (FORMAT csv, HEADER)
 """  # noqa: S608 - names from this module only
 _STAGE = """
@@ -95,6 +100,8 @@ def import_csv(
 ) -> Imported:
     """Write the suppressions of a CSV file (UTF-8); lines that cannot be read are left out.
 
+    Each line is one suppression: a cell that goes on in the next line is refused, for a quotation
+    mark that nobody closed would else swallow all that follows.
     With a header its columns are found by name (`COLUMNS`), without one the first is the address.
     `reason` and scope hold for lines that have none of their own. A weightier reason replaces an
     unsubscribe, unless the import `keeps_unsubscribes`. Raises `InvalidInputError` for
@@ -128,47 +135,65 @@ def _write(chunk: list[Row], *, keeps_unsubscribes: bool) -> int:
 
 
 def _rows(text: IO[str], default: tuple[str, str, str], result: Imported) -> Iterator[Row]:
-    reader, places, lines_before = _opened(text)
+    lines = enumerate(_lines(text), 1)
+    delimiter, places, begun = _opened(lines)
     types = frozenset(email_types()) | {"", ALL_MARKETING}
-    try:
-        for cells in reader:
-            given = {
-                name: cells[place].strip() if place < len(cells) else ""
-                for name, place in places.items()
-            }
-            if not given["email"]:
+    for number, line in chain(begun, lines):
+        try:
+            cells = _cells(line, delimiter)
+            if not any(cells):
                 continue
-            try:
-                yield _row(given, default, types)
-            except ValueError as error:
-                result.refuse(lines_before + reader.line_num, str(error))
-    except (csv.Error, UnicodeDecodeError) as error:
+            given = {
+                name: cells[place] if place < len(cells) else "" for name, place in places.items()
+            }
+            yield _row(given, default, types)
+        except ValueError as error:
+            result.refuse(number, str(error))
+
+
+def _lines(text: IO[str]) -> Iterator[str]:
+    """Yield the lines. Raises `InvalidInputError`."""
+    number = 1
+    try:
+        while line := text.readline(_MAX_LINE_CHARS):
+            if len(line) == _MAX_LINE_CHARS:
+                raise InvalidInputError.for_field("file", f"Line {number} is too long.")
+            yield line
+            number += 1
+    except UnicodeDecodeError:
+        # Read ahead in blocks: the octet may stand some lines further down.
         raise InvalidInputError.for_field(
-            "file",
-            f"Line {lines_before + reader.line_num + 1} cannot be read as CSV in UTF-8: {error}.",
+            "file", f"At line {number} or after it the file is no text in UTF-8."
         ) from None
 
 
-def _opened(text: IO[str]) -> tuple[Any, dict[str, int], int]:
-    """Return a reader of the lines with addresses, the columns' places, and the lines before."""
-    try:
-        first = text.readline(100_000)
-    except UnicodeDecodeError:
-        raise InvalidInputError.for_field("file", "The file is no text in UTF-8.") from None
+def _opened(
+    lines: Iterator[tuple[int, str]],
+) -> tuple[str, dict[str, int], list[tuple[int, str]]]:
+    """Return the delimiter, the columns' places, and the first line if it is no header."""
+    number, first = next(((number, line) for number, line in lines if line.strip()), (1, ""))
     delimiter = max(_DELIMITERS, key=first.count)
-    head = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
-    names = [_ALIASES.get(cell, cell) for cell in head]
+    try:
+        head = _cells(first, delimiter)
+    except ValueError as error:
+        raise InvalidInputError.for_field("file", f"Line {number}: {error}") from None
+    names = [_ALIASES.get(cell.lower(), cell.lower()) for cell in head]
     if "email" in names:
-        places = {name: names.index(name) for name in COLUMNS if name in names}
-        return csv.reader(text, delimiter=delimiter), places, 1
-    if first.strip() and "@" not in head[0]:
+        return delimiter, {name: names.index(name) for name in COLUMNS if name in names}, []
+    if head and "@" not in head[0]:
         raise InvalidInputError.for_field("file", 'The first line has no column "email".')
-    return csv.reader(_again(first, text), delimiter=delimiter), {"email": 0}, 0
+    return delimiter, {"email": 0}, [(number, first)]
 
 
-def _again(first: str, rest: IO[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _cells(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a line. Raises `ValueError`."""
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        raise ValueError(
+            "a quotation mark is not closed on this line, or stands alone in a cell."
+        ) from None
+    return [cell.strip() for cell in cells]
 
 
 def _row(given: dict[str, str], default: tuple[str, str, str], types: frozenset[str]) -> Row:

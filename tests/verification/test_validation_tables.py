@@ -67,6 +67,8 @@ def test_a_table_without_a_column_of_addresses_is_refused() -> None:
         (b"ann@acme.io\n\xff\xfe\xfd\n", "line 2"),
         (b"a@acme.io\n\x00", "no text file"),
         (b"a" * 200_000, "Line 1 is too long"),
+        (b'email,note\na@x.de,"\nb",\nb@x.de,"see\n' + b"u@x.de,\n" * 50, "Line 4: a quotation"),
+        (b'email,note\nb@x.de,"see\nc@x.de,\nd@x.de,"other"\n', "Line 2: a quotation"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line(data: bytes, message: str) -> None:

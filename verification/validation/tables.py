@@ -57,17 +57,23 @@ def read_addresses(file: IO[bytes] | Iterable[bytes], *, column: str = "") -> It
     if first is None:
         return
     delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(_chain(first, lines), delimiter=delimiter)
+    # Strict: a quotation mark that nobody closed would swallow what follows without a word.
+    reader = csv.reader(_chain(first, lines), delimiter=delimiter, strict=True)
+    begun = 1
     try:
         head = next(reader)
         index = _named(head, column)
         if index is None:
             index = _first_with_address(head)
             yield from _cell(head, index)
+        begun = reader.line_num + 1
         for row in reader:
             yield from _cell(row, index)
-    except csv.Error as error:
-        raise TableError("file", f"Line {reader.line_num}: {error}.") from None
+            begun = reader.line_num + 1
+    except csv.Error:
+        raise TableError(
+            "file", f"Line {begun}: a quotation mark is not closed, or stands alone in a cell."
+        ) from None
 
 
 def csv_header() -> str:
