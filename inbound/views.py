@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 #: Of one post.
 MAX_BODY_BYTES = 5 * 1024 * 1024
 _RETRY_SECONDS = "10"
+#: The server says nothing of a sender that was cut off: only the length shows it.
+BROKEN_OFF = "The post ended too early."
 
 
 @method_decorator(csrf_exempt, name="dispatch")
@@ -34,6 +36,7 @@ class SecretHook(View):
     """An address with a secret in it, where machines leave what is worked off later."""
 
     http_method_names = ["get", "head", "post", "options"]
+    max_body_bytes = MAX_BODY_BYTES
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Answer; without the database, in a way that has the sender try again."""
@@ -64,8 +67,10 @@ class ProviderHook(SecretHook):
             if source is not None:
                 count_refusal(source)
             return answer(404, "There is no such address.")
-        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
+        if announced_bytes(request) > MAX_BODY_BYTES:
             return answer(413, f"At most {MAX_BODY_BYTES} bytes are taken.")
+        if fault := _fault_of(request):
+            return answer(400, fault)
         try:
             receive(request, source)
         except ForgedError as error:
@@ -73,6 +78,18 @@ class ProviderHook(SecretHook):
             count_refusal(source)
             return answer(403, str(error))
         return answer(200, "")
+
+
+def announced_bytes(request: HttpRequest) -> int:
+    """Return the length of the body as the sender told it, 0 if he did not."""
+    return int(request.META.get("CONTENT_LENGTH") or 0)
+
+
+def _fault_of(request: HttpRequest) -> str:
+    """Return why a post cannot be taken: providers keep what is refused and post it again."""
+    if not request.body:
+        return "The post is empty."
+    return "" if len(request.body) == announced_bytes(request) else BROKEN_OFF
 
 
 def _source(provider_id: UUID) -> EventSource | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from django.http import UnreadablePostError
-
 from inbound.models import ReturnedRoute
-from inbound.services.returned import read_start, take_returned
+from inbound.services.returned import PATIENCE_BYTES, read_start, take_returned
 from inbound.services.returned_hook import is_returned_token
-from inbound.views import SecretHook, answer
+from inbound.views import BROKEN_OFF, SecretHook, announced_bytes, answer
 from mailservice.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -22,6 +20,9 @@ logger = logging.getLogger(__name__)
 class ReturnedHook(SecretHook):
     """Keeps a mail (`message/rfc822`) that came to the address `?to=…`."""
 
+    #: Of a long mail the rest is read and forgotten, in chunks or not.
+    streams_body = True
+
     def get(self, _request: HttpRequest, token: str) -> HttpResponse:
         """Tell people who look before they set it up whether the address is right."""
         return answer(200 if is_returned_token(token) else 404, "")
@@ -31,10 +32,9 @@ class ReturnedHook(SecretHook):
         if not is_returned_token(token):
             logger.warning("Refused a returned mail: wrong secret")
             return answer(404, "There is no such address.")
-        try:
-            raw, size_bytes = read_start(_body_of(request))
-        except UnreadablePostError:
-            return answer(400, "The mail ended too early.")
+        raw, size_bytes = read_start(cast("BinaryIO", request))
+        if size_bytes < min(announced_bytes(request), PATIENCE_BYTES):
+            return answer(400, BROKEN_OFF)
         try:
             # A plus that nobody escaped has become a space, which no address of ours has.
             envelope_to = request.GET.get("to", "").strip().replace(" ", "+")
@@ -42,10 +42,3 @@ class ReturnedHook(SecretHook):
         except InvalidInputError as error:
             return answer(400, error.message)
         return answer(200, "")
-
-
-def _body_of(request: HttpRequest) -> BinaryIO:
-    """Return the body as a stream, also one sent in chunks, which Django takes to be empty."""
-    if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
-        return cast("BinaryIO", request.META["wsgi.input"])
-    return cast("BinaryIO", request)

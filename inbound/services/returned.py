@@ -27,7 +27,7 @@ MAX_BYTES = 5 * 1024 * 1024
 _CHUNK_BYTES = 65_536
 #: What lies beyond `MAX_BYTES` is read up to here and forgotten: an answer in the middle of a post
 #: would look to the mail server like a broken line.
-_PATIENCE_BYTES = 20 * MAX_BYTES
+PATIENCE_BYTES = 20 * MAX_BYTES
 _ADDRESS_CHARS = 320
 
 # Plain SQL for the sake of RETURNING, which tells whether the row is new.
@@ -45,7 +45,7 @@ def read_start(stream: BinaryIO) -> tuple[bytes, int]:
     """Read a stream to its end; return its first `MAX_BYTES` and how long it was."""
     kept = bytearray()
     size = 0
-    while size < _PATIENCE_BYTES:
+    while size < PATIENCE_BYTES:
         chunk = stream.read(_CHUNK_BYTES)
         if not chunk:
             break

@@ -43,6 +43,7 @@ class _LinkPage(View):
     """A page that needs nothing but its link."""
 
     http_method_names = ["get", "head", "post", "options"]
+    max_body_bytes = _MAX_BODY_BYTES
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Answer; without the database, with a page that says so."""

@@ -286,6 +286,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return defaults.bad_request(request, exception)
 
 
+def content_too_large(request: HttpRequest, max_bytes: int) -> HttpResponse:
+    """Answer 413: JSON under /api/, a line of text elsewhere."""
+    if request.path.startswith(_API_PREFIX):
+        return _error_page(413, "too_large", "The request body is too large.")
+    return HttpResponse(
+        f"At most {max_bytes} bytes are taken.", status=413, content_type="text/plain"
+    )
+
+
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 403 (`handler403`): JSON under /api/, a page elsewhere."""
     if request.path.startswith(_API_PREFIX):

@@ -132,6 +132,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "mailservice.core.bodies.ChunkedBodies",
     "mailservice.core.pages.StaticFiles",
     "mailservice.core.pages.ContentPolicy",
     "mailservice.core.pages.Sessions",

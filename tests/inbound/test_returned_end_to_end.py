@@ -220,7 +220,7 @@ def test_a_body_sent_in_chunks_is_read() -> None:
         "REQUEST_METHOD": "POST", "PATH_INFO": path, "SERVER_NAME": "localhost",
         "SERVER_PORT": "80", "CONTENT_TYPE": "message/rfc822", "wsgi.input": io.BytesIO(dsn()),
         "wsgi.input_terminated": True, "wsgi.errors": sys.stderr, "wsgi.url_scheme": "http",
-        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_TRANSFER_ENCODING": "chunked",
     }  # fmt: skip
     said: list[str] = []
 
