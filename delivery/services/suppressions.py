@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
+from delivery.email_types import email_types
 from delivery.models import Suppression, SuppressionReason, TrackingRefusal
+from delivery.models.suppressions import ALL_MARKETING
 from delivery.suppressing import KEEP_THE_WEIGHTIER, NewSuppression, add_suppressions
 
 if TYPE_CHECKING:
@@ -21,11 +23,25 @@ __all__ = [
     "remove_suppression",
     "remove_suppressions",
     "set_tracking_refusal",
+    "unsubscribe_scope",
     "withdraw_unsubscribes",
 ]
 
 #: (email type, list) of a suppression; both empty for all mail.
 Scope = tuple[str, str]
+
+
+def unsubscribe_scope(*, email_type: str, list_key: str) -> Scope:
+    """Return what a recipient of such a mail leaves by unsubscribing.
+
+    The list if the mail went to one, else its type of marketing. Mail of other types, such as a
+    reset password, is what people need whatever they said about advertising: there it is all
+    marketing, and so it is for a type that is gone, whose mail may have another name today.
+    """
+    if list_key:
+        return "", list_key
+    kind = email_types().get(email_type)
+    return (email_type if kind is not None and kind.is_marketing else ALL_MARKETING), ""
 
 
 def remove_suppressions(

@@ -18,7 +18,11 @@ from django.utils import timezone
 
 from delivery.models import Message, SuppressionReason
 from delivery.services.news import News, apply_news
-from delivery.services.suppressions import NewSuppression, add_suppressions
+from delivery.services.suppressions import (
+    NewSuppression,
+    add_suppressions,
+    unsubscribe_scope,
+)
 from delivery.states import EventKind
 from inbound.adapters import posts
 from inbound.adapters.normal import heard
@@ -163,19 +167,20 @@ def _tell(work: Sequence[_Post]) -> int:
 
 
 def _unsubscribe(news: Iterable[News]) -> None:
-    """Take recipients off the list or the type of mail that they did not want any more."""
+    """Take recipients off the list or the kind of mail that they did not want any more."""
     asked = {(one.message_id, one.recipient): one for one in news}
     if not asked:
         return
     rows = Message.objects.filter(pk__in={message_id for message_id, _ in asked})
-    scopes = {pk: (kind, key) for pk, kind, key in rows.values_list(
-        "pk", "email_type_id", "content__list_key"
-    )}  # fmt: skip
+    scopes = {
+        pk: unsubscribe_scope(email_type=email_type, list_key=list_key)
+        for pk, email_type, list_key in rows.values_list("pk", "email_type_id", "content__list_key")
+    }
     add_suppressions(
         NewSuppression(
             address,
             SuppressionReason.UNSUBSCRIBE,
-            email_type="" if scopes[message_id][1] else scopes[message_id][0],
+            email_type=scopes[message_id][0],
             list_key=scopes[message_id][1],
             note=one.actor,
             message_id=message_id,

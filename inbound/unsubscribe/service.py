@@ -19,60 +19,65 @@ from delivery.services.suppressions import (
     Scope,
     add_suppressions,
     set_tracking_refusal,
+    unsubscribe_scope,
     withdraw_unsubscribes,
 )
 from delivery.states import EventKind
+from inbound.unsubscribe.choices import (
+    ALL,
+    MARKETING,
+    Choice,
+    changes_of,
+    choices_of,
+    gets_needed,
+)
 from mailservice.core.sql import advisory_key, lock_for_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from delivery.models import EmailType
     from delivery.unsubscribing import MailLink
 
 logger = logging.getLogger(__name__)
 
-_ALL: Scope = ("", "")
-_MARKETING: Scope = (ALL_MARKETING, "")
 _CHOICES = (EventKind.UNSUBSCRIBED, EventKind.RESUBSCRIBED)
 #: A worker may be writing the message down right now; that takes milliseconds.
 _TRIES, _PAUSE_SECONDS = 5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Something to get or not to get."""
-
-    #: The name of an email type or of a list.
-    name: str
-    title: str
-    description: str
-    is_wanted: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Preferences:
     """What an address gets, as far as its owner decides."""
 
-    types: Sequence[Choice]
     #: The list that the mail with the link went to.
     list: Choice | None
-    refuses_tracking: bool
+    types: Sequence[Choice]
+    #: Its owner has unsubscribed from all mail, whatever it is.
+    is_all_off: bool
     #: All mail is stopped for a reason that its owner cannot take back here.
     is_stopped: bool
+    #: Mail that is no marketing is sent, of whatever type.
+    gets_needed: bool
+    refuses_tracking: bool
+
+    @property
+    def has_fixed(self) -> bool:
+        """Some of it is not the owner's to choose."""
+        return any(choice.is_fixed for choice in (*self.types, *([self.list] if self.list else [])))
 
 
 def scope_of(link: MailLink) -> Scope:
-    """Return what one click unsubscribes from: the list if the mail had one, else its type."""
-    return ("", link.list_key) if link.list_key else (link.email_type, "")
+    """Return what one click unsubscribes from."""
+    return unsubscribe_scope(email_type=link.email_type, list_key=link.list_key)
 
 
 def title_of(link: MailLink) -> str:
-    """Return how people know what one click unsubscribes from."""
+    """Return how people know what one click unsubscribes from; empty for all marketing."""
     if link.list_key:
         return link.list_key
-    kind = email_types().get(link.email_type)
-    return (kind.title if kind is not None else "") or link.email_type
+    if scope_of(link) == MARKETING:
+        return ""
+    return email_types()[link.email_type].title or link.email_type
 
 
 def unsubscribe(link: MailLink) -> None:
@@ -82,68 +87,42 @@ def unsubscribe(link: MailLink) -> None:
 
 def unsubscribe_from_marketing(link: MailLink) -> None:
     """Stop all marketing mail, of types yet to come too, and the link's list."""
-    _stop(link, [_MARKETING, *([("", link.list_key)] if link.list_key else [])])
+    _stop(link, [MARKETING, *([("", link.list_key)] if link.list_key else [])])
 
 
 def preferences_of(link: MailLink) -> Preferences:
     """Return what the link's address gets."""
-    stopped = _stopped(link.address)
-    own = {scope for scope, reason in stopped.items() if reason == SuppressionReason.UNSUBSCRIBE}
-    gets_none = bool(own & {_ALL, _MARKETING})
-    types = [
-        Choice(
-            kind.name,
-            kind.title or kind.name,
-            kind.description,
-            is_wanted=not gets_none and (kind.name, "") not in stopped,
-        )
-        for kind in _marketing_types()
-    ]
-    listed = None
-    if link.list_key:
-        wanted = not gets_none and ("", link.list_key) not in stopped
-        listed = Choice(link.list_key, link.list_key, "", is_wanted=wanted)
+    types, stopped = email_types(), _stopped(link.address)
+    choices = choices_of(link, types, stopped)
+    over_all = stopped.get(ALL)
     return Preferences(
-        types=types,
-        list=listed,
+        list=next((choice for choice in choices if choice.scope[1]), None),
+        types=[choice for choice in choices if not choice.scope[1]],
+        is_all_off=over_all == SuppressionReason.UNSUBSCRIBE,
+        is_stopped=over_all not in {None, SuppressionReason.UNSUBSCRIBE},
+        gets_needed=gets_needed(types, stopped),
         refuses_tracking=TrackingRefusal.objects.filter(pk=link.address).exists(),
-        is_stopped=_ALL in stopped and _ALL not in own,
     )
 
 
-def save_preferences(
-    link: MailLink, *, wanted: Collection[str], wants_list: bool, refuses_tracking: bool
-) -> None:
-    """Have the address get mail of the `wanted` marketing types and of no other.
+def save_preferences(link: MailLink, *, wanted: Collection[Scope], refuses_tracking: bool) -> None:
+    """Have the address get what is `wanted` of its choices and nothing else of them.
 
     Takes back the owner's own unsubscribes only: what bounced, was complained about or was entered
     by the operator stays.
     """
-    scopes: dict[Scope, bool] = {
-        (kind.name, ""): kind.name in wanted for kind in _marketing_types()
-    }
-    if link.list_key:
-        scopes["", link.list_key] = wants_list
-    back = [scope for scope, is_wanted in scopes.items() if is_wanted]
-    if not back:
-        # Wanting nothing on the page means wanting nothing that may come to stand there either.
-        off = [_MARKETING, *scopes]
-    else:
-        off = [scope for scope, is_wanted in scopes.items() if not is_wanted]
-        back += [_ALL, _MARKETING]
     with transaction.atomic():
         set_tracking_refusal(address=link.address, is_refused=refuses_tracking)
         before = _stopped(link.address)
-        withdrawn = withdraw_unsubscribes(address=link.address, scopes=back)
-        _write(link, off)
+        changes = changes_of(choices_of(link, email_types(), before), wanted, before)
+        withdrawn = withdraw_unsubscribes(address=link.address, scopes=changes.back)
+        _write(link, changes.off)
     _tell(link, EventKind.RESUBSCRIBED, withdrawn)
     # Replacing an unsubscribe from everything by narrower ones is news only of what came back.
-    fresh = [] if withdrawn & {_ALL, _MARKETING} else [one for one in off if one not in before]
+    fresh = (
+        [] if withdrawn & {ALL, MARKETING} else [one for one in changes.off if one not in before]
+    )
     _tell(link, EventKind.UNSUBSCRIBED, fresh)
-
-
-def _marketing_types() -> list[EmailType]:
-    return [kind for _, kind in sorted(email_types().items()) if kind.is_marketing]
 
 
 def _stopped(address: str) -> dict[Scope, str]:

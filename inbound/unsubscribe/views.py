@@ -22,10 +22,13 @@ from django.views.decorators.csrf import csrf_exempt
 
 from delivery.unsubscribing import MailLink, read_link
 from inbound.unsubscribe import service
+from inbound.unsubscribe.choices import ALL
 from verification.tokens.languages import LANGUAGES, RIGHT_TO_LEFT, choose_language
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+    from delivery.services.suppressions import Scope
 
 _RETRY_SECONDS = "5"
 _MAX_FIELDS = 500
@@ -100,8 +103,7 @@ class PreferencesPage(_LinkPage):
         elif action == "save":
             service.save_preferences(
                 link,
-                wanted=frozenset(value for name, value in pairs if name == "type"),
-                wants_list=("list", "yes") in pairs,
+                wanted=_wanted(link, pairs),
                 refuses_tracking=("tracking", "no") in pairs,
             )
         else:
@@ -157,6 +159,16 @@ def _preferences_page(
         preferences=service.preferences_of(link),
         is_saved=is_saved,
     )
+
+
+def _wanted(link: MailLink, pairs: list[tuple[str, str]]) -> frozenset[Scope]:
+    """Return what is ticked."""
+    wanted = {(value, "") for name, value in pairs if name == "type"}
+    if link.list_key and ("list", "yes") in pairs:
+        wanted.add(("", link.list_key))
+    if ("needed", "yes") in pairs:
+        wanted.add(ALL)
+    return frozenset(wanted)
 
 
 def _forget_cookies(request: HttpRequest) -> None:

@@ -269,15 +269,21 @@ def test_a_post_survives_whoever_dies_before_working_it_off(user: User) -> None:
     assert state_of(message) == "delivered"
 
 
-def test_an_unsubscription_holds_for_the_type_of_mail(user: User) -> None:
+@pytest.mark.parametrize(
+    ("email_type", "scope"), [("marketing", "marketing"), ("transactional", "*")]
+)
+def test_an_unsubscription_holds_for_the_type_of_marketing_and_never_for_needed_mail(
+    user: User, email_type: str, scope: str
+) -> None:
     source = account("brevo")
     message = sent_through(source, user)
+    Message.objects.update(email_type_id=email_type)
     tell(source, "brevo", MAKERS["brevo"](Mail(message.pk, "x"), "unsubscribe"))
     work_off_batch()
     entry = Suppression.objects.get()
     assert (entry.address, entry.email_type, entry.reason) == (
         "bob@example.net",
-        message.email_type_id,
+        scope,
         "unsubscribe",
     )
 

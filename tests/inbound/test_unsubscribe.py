@@ -240,7 +240,10 @@ def test_no_tick_stops_bounces_and_complaints_from_holding(types: None) -> None:
     link = token()
     page = save(link, "type=news", "type=marketing")
     assert rows() == [(BOB, "", "", "complaint"), (BOB, "news", "", "manual")]
-    assert "is stopped" in page.content.decode()
+    text = page.content.decode()
+    assert "is stopped: mail came back" in text
+    assert text.count(" disabled") == 2
+    assert NEEDED not in text
 
 
 def test_tracking_is_refused_and_allowed_again() -> None:
@@ -253,6 +256,91 @@ def test_tracking_is_refused_and_allowed_again() -> None:
 
 def test_an_unknown_action_changes_nothing() -> None:
     assert post(f"{token()}/preferences", "type=marketing").status_code == 400
+    assert rows() == []
+
+
+@pytest.mark.parametrize("email_type", ["transactional", "no-longer-there"])
+def test_one_click_in_mail_that_is_no_marketing_stops_advertising_only(
+    types: None, email_type: str
+) -> None:
+    link = token(email_type=email_type)
+    assert "All advertising" in fetch(link).content.decode()
+    assert post(link, "List-Unsubscribe=One-Click").status_code == 200
+    assert rows() == [(BOB, "*", "", "unsubscribe")]
+    save(link, "type=marketing", "type=news")
+    assert rows() == []
+
+
+NEEDED = "is sent in any case"
+
+
+def test_who_once_unsubscribed_from_needed_mail_finds_it_and_ticks_it_back(types: None) -> None:
+    Suppression.objects.create(address=BOB, reason="unsubscribe", email_type="transactional")
+    link = token(email_type="transactional")
+    page = fetch(f"{link}/preferences").content.decode()
+    assert 'value="transactional">' in page
+    assert NEEDED not in page
+    save(link, "type=marketing", "type=news")
+    assert rows() == [(BOB, "transactional", "", "unsubscribe")]
+    save(link, "type=marketing", "type=news", "type=transactional")
+    assert rows() == []
+    page = fetch(f"{link}/preferences").content.decode()
+    assert 'value="transactional"' not in page
+    assert NEEDED in page
+
+
+def test_who_unsubscribed_from_all_mail_may_take_back_only_what_is_needed(types: None) -> None:
+    Suppression.objects.create(address=BOB, reason="unsubscribe")
+    link = token()
+    page = fetch(f"{link}/preferences").content.decode()
+    assert 'name="needed"' in page
+    assert NEEDED not in page
+    save(link, "list=yes")  # there is none, and nothing comes back by it
+    assert (BOB, "", "", "unsubscribe") in rows()
+    save(link, "needed=yes")
+    stopped = [(BOB, name, "", "unsubscribe") for name in ("*", "marketing", "news")]
+    assert rows() == stopped
+    assert NEEDED in fetch(f"{link}/preferences").content.decode()
+
+
+def test_what_others_stopped_is_shown_so_and_left_alone(types: None) -> None:
+    Suppression.objects.create(address=BOB, reason="manual", email_type="news")
+    link = token()
+    page = fetch(f"{link}/preferences").content.decode()
+    assert 'value="news" disabled' in page
+    assert 'value="marketing" checked>' in page
+    assert "greyed out" in page
+    save(link, "type=news", "type=marketing")
+    assert rows() == [(BOB, "news", "", "manual")]
+    save(link)
+    assert rows() == [(BOB, "marketing", "", "unsubscribe"), (BOB, "news", "", "manual")]
+
+
+def test_all_marketing_stopped_by_others_is_not_the_readers_to_choose(types: None) -> None:
+    Suppression.objects.create(address=BOB, reason="manual", email_type="*")
+    link = token(key="spring")
+    page = fetch(f"{link}/preferences").content.decode()
+    assert page.count(" disabled") == 3  # news, marketing and the list
+    assert " checked" not in page
+    assert "greyed out" in page
+    assert NEEDED in page
+    save(link, "type=news", "list=yes", "tracking=no")
+    assert rows() == [(BOB, "*", "", "manual")]
+    assert TrackingRefusal.objects.get().address == BOB
+
+
+def test_a_list_of_needed_mail_is_no_advertising(types: None) -> None:
+    link = token(email_type="transactional", key="invoices")
+    post(f"{link}/preferences", "action=save&list=yes")
+    assert rows() == [(BOB, name, "", "unsubscribe") for name in ("*", "marketing", "news")]
+    assert 'name="list" value="yes" checked' in fetch(f"{link}/preferences").content.decode()
+
+
+def test_without_anything_to_choose_nothing_is_chosen() -> None:
+    EmailType.objects.update(is_marketing=False)
+    forget_email_types()
+    save(token(), "tracking=no")
+    forget_email_types()
     assert rows() == []
 
 
