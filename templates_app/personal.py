@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-
 #: The recipient's own links: to unsubscribe, and to choose what to get.
 VARIABLES = ("unsubscribe_url", "preferences_url")
 
 
-def sample_links() -> dict[str, str]:
+def sample_links(public_url: str) -> dict[str, str]:
     """Return what stands for the links where there is no recipient: they lead to a page of ours."""
-    address = f"{settings.PUBLIC_URL}/u/sample"
+    address = f"{public_url}/u/sample"
     return dict(zip(VARIABLES, (address, f"{address}/preferences"), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from delivery.intake.faults import Faults, clip
 from delivery.intake.recipients import places_of, read_address, read_envelope, read_reply_to
 from delivery.intake.shapes import MessageInput
 from mailservice.core.addresses import Address, AddressError, check_name
+from templates_app.personal import VARIABLES as PERSONAL_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,9 @@ _CONTENT_FIELDS = (
 )
 CONTENT_FIELDS = frozenset(_CONTENT_FIELDS.split())
 FIELDS = ENVELOPE_FIELDS | CONTENT_FIELDS
+
+#: A placeholder or tag with one of the recipient's own links.
+_LINKS = re.compile(rf"\{{[{{%][^{{}}]*\b(?:{'|'.join(PERSONAL_VARIABLES)})\b")
 
 #: Arguments of `MessageInput`.
 Arguments = dict[str, Any]
@@ -163,10 +168,21 @@ def _read_bodies(given: dict[str, object], faults: Faults, arguments: Arguments)
         return
     arguments["html"] = fields.read_body(given.get("html"), "html", faults)
     arguments["text"] = fields.read_body(given.get("text"), "text", faults)
+    if arguments["context"] is None and _names_links(arguments["html"], arguments["text"]):
+        # Whoever names a link of ours means it, and must not send the placeholder.
+        arguments["context"] = {}
     if fields.is_blank(given.get("subject")):
         faults.add("subject", "required", "A subject is required, unless a template gives it.")
     if "html" not in given and "text" not in given:
         faults.add("html", "required", "Give html, text or both, or a template.")
+
+
+def _names_links(*bodies: str) -> bool:
+    return any(
+        name in body and _LINKS.search(body) is not None
+        for body in bodies
+        for name in PERSONAL_VARIABLES
+    )
 
 
 def _read_template(given: dict[str, object], faults: Faults, arguments: Arguments) -> None:

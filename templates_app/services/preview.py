@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+
 from mailservice.core.errors import InvalidInputError
 from templates_app.engine import TemplateRenderProblem, compile_source, missing_variables
 from templates_app.engine.limits import MAX_SEARCH_SECONDS, MAX_SECONDS
@@ -133,7 +135,7 @@ def _shown(template: Template, done: Finished, reader: Reader) -> Preview:
     if fault := object_fault("context", context):
         raise InvalidInputError.for_fields([fault])
     # As in mail that is sent: what the author gives under these names comes first.
-    context = {**sample_links(), **context}
+    context = {**sample_links(settings.PUBLIC_URL), **context}
     if template.schema and (
         faults := context_faults(template.schema, context, given=PERSONAL_VARIABLES)
     ):

@@ -246,3 +246,12 @@ def test_what_is_sent_as_it_is_does_not_count():
     assert len(parse(plain).items) == 1000
     broken = templates(1000, "{{ " + "x" * 400)
     assert len(parse(broken).items) == 1000
+
+
+def test_a_shared_body_that_names_a_link_of_ours_is_a_template_for_all():
+    content = {"subject": "Hello", "html": "{{ unsubscribe_url }}"}
+    recipients = ["a@b.example", {"to": "c@b.example", "context": {"n": 1}}]
+    batch = parse({"recipients": recipients, **content})
+    assert [item.message.context for item in batch.items] == [{}, {"n": 1}]
+    whole = parse({"messages": [{"to": "a@b.example", **content}]})
+    assert whole.items[0].message.context == {}

@@ -35,6 +35,24 @@ def test_smallest_message():
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "is_template"),
+    [
+        ('<a href="{{ unsubscribe_url }}">', True),
+        ("{{preferences_url|escape}}", True),
+        ("{%- if unsubscribe_url -%}", True),
+        ("{{ first_name }} unsubscribe_url", False),
+        ("{{ my_unsubscribe_url }}", False),
+        ("{{ unsubscribe_urls }}", False),
+        ("body { color: red } {{", False),
+    ],
+)
+def test_a_body_that_names_a_link_of_ours_is_a_template(body, is_template):
+    assert parse(html=body).context == ({} if is_template else None)
+    assert parse(text=body).context == ({} if is_template else None)
+    assert parse(text=body, context={"a": 1}).context == {"a": 1}
+
+
 def test_every_field():
     message = parse_message(
         {

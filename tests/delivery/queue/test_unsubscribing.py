@@ -198,10 +198,20 @@ def test_templates_may_name_the_links_in_any_mail_to_one(user: User, server: Fau
     assert link == MailLink(message.pk, "transactional", "", "bob@example.net")
 
 
+def test_a_body_that_names_a_link_gets_it_without_a_context(
+    user: User, server: FaultyServer
+) -> None:
+    queue(user, email_type="marketing", text='<a href="{{ unsubscribe_url }}">')
+    [mail] = sent(server)
+    assert mail.get_content().startswith('<a href="https://mail.example.com/u/')
+
+
 def test_a_mail_to_several_has_no_links_to_name(user: User) -> None:
     with pytest.raises(InvalidInputError) as caught:
         queue(user, text="{{ unsubscribe_url }}", context={}, cc="eve@example.net")
     assert list(caught.value.details) == ["context"]
+    with pytest.raises(InvalidInputError):
+        queue(user, text="{{ unsubscribe_url }}", cc="eve@example.net")
 
 
 def test_the_senders_own_variable_stays(user: User, server: FaultyServer) -> None:
