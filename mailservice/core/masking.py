@@ -5,13 +5,28 @@ from __future__ import annotations
 import logging
 import re
 
-# The link of a verification: whoever reads it in a log could confirm in somebody's name.
-_SECRET_PATH = re.compile(r"((?:/|%2F)(?:verify|u)(?:/|%2F))[^\s/?#\"'<>&]+", re.IGNORECASE)
+#: Paths whose next part is a credential: whoever reads it in a log could confirm or unsubscribe in
+#: somebody's name, post made-up events, make up opens and clicks, or fetch a file.
+_SECRET = re.compile(
+    r"""
+    (?P<kept>
+      (?:/|%2F) (?:
+        (?:verify|u) (?:/|%2F)
+      | hooks (?:/|%2F) [^\s/?\#"'<>&%]+ (?:/|%2F)
+        # A letter is not much: what follows has to look like a token too.
+      | [co] (?:/|%2F) (?=[\w-]{40})
+      )
+    | (?:[?&;]|%3F|%26) token (?:=|%3D)
+    )
+    [^\s/?\#"'<>&]+
+    """,
+    re.IGNORECASE | re.VERBOSE | re.ASCII,
+)
 
 
 def mask_secrets(text: str) -> str:
     """Return the text with dots for the secrets of links."""
-    return _SECRET_PATH.sub(r"\1…", text)
+    return _SECRET.sub(r"\g<kept>…", text)
 
 
 class MaskingFormatter(logging.Formatter):
