@@ -11,7 +11,6 @@ STATUS = (
     dead(Is.ADDRESS, r"\A(?!.*unknown address error)", status=r"1\.0"),
     dead(Is.ADDRESS, status=r"1\.[136]"),
     dead(Is.ROUTING, status=r"1\.2|1\.10|4\.310"),
-    sender(Is.POLICY, status=r"1\.[78]"),
     recipient(Is.POLICY, status=r"1\.20"),
     sender(Is.TRANSIENT, status=r"1\.90"),
     dead(Is.ADDRESS, status=r"2\.1"),

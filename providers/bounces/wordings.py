@@ -68,8 +68,9 @@ MARKS = (
     recipient(Is.MAILBOX_FULL, r"ofr\w*_417\b|bo[iî]te du destinataire pleine"),
     sender(Is.CONTENT, r"ofr\w*_(506|515)\b"),
     sender(Is.TRANSIENT, r"ofr\w*_(104|108|201|203|403|999)\b"),
-    # GMX and WEB.DE
+    # GMX and WEB.DE; the latter may follow the words for a mailbox that is not there.
     sender(Is.TRANSIENT, r"limit per (hour|day|minute)"),
+    recipient(Is.POLICY, r"reject due to policy restrictions"),
     # 163 and 126
     sender(Is.CONTENT, r"\b(dt|mi):(spm|spb|vir|sum)\b"),
     sender(Is.AUTHENTICATION, r"\bmi:(spf|dma|dmc|nhd)\b"),
@@ -96,6 +97,20 @@ MARKS = (
     recipient(Is.POLICY, r"suppression list|(is|are|was|marked as) (inactive|suppressed)\b.{0,40}"
               r"recipient|recipients?\b.{0,60}(marked as inactive|suppressed|unsubscribed)"),
 )  # fmt: skip
+
+# Where a mail comes from: its envelope, its header, or what the server calls that. A mail that goes
+# "to the sender" is not meant.
+_OURS = (
+    r"\b(?<!to )(?<!to the )(sender'?s?|envelope[- ]?from|(return|reverse)[- ]?path|"
+    r"mail ?from(?! unknown (people|persons|senders|sources|hosts))|originator'?s?|"
+    r"bounce (address|mailbox)|(header|in) from|from[: -]{1,2}(header|address|domain)( address)?)\b"
+)
+# How what they name is wanting, in words that are said of recipients too.
+_WANTING = (
+    r"\b(no such|not found|not a valid|(not|n'?t) exist|(not|n't) (resolve|be (found|"
+    r"resolved|verified))|unknown|unresolv\w+|unrouteable|undeliverable|unavailable|closed|deactivated|"
+    r"nxdomain|null ?mx|(no|without) (valid )?(mx|dns|a|mail)\b)"
+)
 
 #: Of us.
 SENDER_SIDE = (
@@ -149,11 +164,28 @@ SENDER_SIDE = (
         r"(invalid|bad|unknown|malformed|null) (sender|from\b|return[- ]path)|"
         r"(mail from|return[- ]path|from (address|domain|header)|(you are )?sending from)\b.{0,40}"
         r"(reject|invalid|exist|denied|refused|not found|suspended)|"
-        r"\b(helo|ehlo)\b.{0,60}(reject|invalid|refus|denied|need|required|name|command|argument)|"
+        r"\b(helo|ehlo)\b.{0,60}(reject|invalid|refus|denied|need|required|name|command|argument|"
+        r"exist|not found|unknown)|"
         r"expediteur|expéditeur|client host|\byou are not\b|"
         r"\byour (sen\w+ )?(account|mailbox|e-?mail account|user|domain|address)\b|"
         r"(sending|sender'?s?|outgoing|outbound)( e-?mail)? (account|user|mail|messages?)\b",
     ),
+    # What follows "to", or another part of the sentence, speaks of somebody else.
+    sender(Is.POLICY, _OURS + r"((?!recipient|rcpt|\bto\b|[.,;]).){0,40}?" + _WANTING),
+    sender(
+        Is.POLICY,
+        _WANTING
+        + r"( (user|mailbox|address|account|domain( name)?|mail|host|system|records?)){0,3}"
+        r"( (in|of|for|as)|:)( (the|your|envelope|smtp)){0,2} " + _OURS + r"|"
+        r"\b(invalid|bad|unknown|unrouteable|undeliverable|no such|bad destination \w+ in) "
+        r"(mail ?from|(return|reverse)[- ]?path|originator|envelope[- ](from|sender)|sender)\b|"
+        r"sender (address )?call(out|back)|"
+        r"(verify|verifying|verification of) (the )?(envelope )?(sender|(return|reverse)[- ]?path)|"
+        r"mail domain in " + _OURS,
+    ),
+    # By RFC 3463 the sender's address and the sender's system, by RFC 7505 the sender's null MX.
+    sender(Is.POLICY, status=r"1\.[78]"),
+    sender(Is.POLICY, r"null ?mx", status=r"7\.27"),
     recipient(
         Is.POLICY,
         r"rel(ay|aying) (access |is |operation )?(denied|not permitted|prohibited|not allowed)|"
@@ -165,6 +197,16 @@ SENDER_SIDE = (
         Is.CONTENT,
         r"(invalid|malformed|missing|bad|duplicate|multiple|unknown) (\S+ ){0,2}"
         r"(headers?|mime|date|message-?id|subject|attachments?|charset|encoding|links?)\b",
+    ),
+    # Filters that refuse at RCPT, or with the code of an unknown mailbox.
+    sender(
+        Is.CONTENT,
+        r"(reject|refus|block|filter|denied)\w*( by| as| for| due to| because of|:) (\S+ ){0,3}?"
+        r"(spam|virus|malware|phishing|content)\b|"
+        r"(identified|detected|classified|considered|flagged|marked|recogni[sz]ed) (as |to be )?"
+        r"(likely |possible |possibly )?(spam|junk|virus|malware|phishing)\b|"
+        r"\b(spam|virus|malware|phishing) (message |was |is |has been )*(detected|found|rejected)|"
+        r"\bcontent (was |is |has been )?(not (accepted|allowed)|rejected|refused|denied)",
     ),
 )
 
@@ -250,7 +292,14 @@ RECIPIENT_SIDE = (
         r"почтовый ящик .{0,40}не (найден|существует)|нет такого (пользователя|ящика)|"
         r"unbekannter (empfänger|benutzer)|empfänger unbekannt|destinataire (inconnu|invalide)",
     ),
-    # The words of RFC 5321 for 450 and 550: GMX and Outlook.com say no more of who is not there.
+    # The words of RFC 5321 for 450 and 550, where the next line says why.
+    recipient(
+        Is.POLICY,
+        r"mailbox (unavailable|not available)\b.{0,200}\b(polic(y|ies)|prohibit\w*|restrict\w*|"
+        r"access denied|not (allowed|permitted|accepted|authori[sz]ed)|"
+        r"(messages?|e-?mails?) (\w+ ){0,2}(rejected|refused|blocked|denied))",
+    ),
+    # The same alone: GMX and Outlook.com say no more of who is not there.
     recipient(Is.TRANSIENT, r"mailbox (unavailable|not available)", codes=(450,)),
     dead(
         Is.ADDRESS,
