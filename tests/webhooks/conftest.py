@@ -50,6 +50,7 @@ def let_pass(**wait: float) -> None:
     Delivery.objects.update(due_at=F("due_at") - gone)
     Endpoint.objects.update(
         failing_since=F("failing_since") - gone,
+        last_failed_at=F("last_failed_at") - gone,
         paused_until=F("paused_until") - gone,
         previous_secret_expires_at=F("previous_secret_expires_at") - gone,
     )

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from alerts.models import Alert
-from delivery.models import Announcement, Listener
+from delivery.models import Announcement, Listener, Message
 from delivery.services.news import News, apply_news
 from delivery.states import EventKind
 from mailservice.core.signing import signed_headers
@@ -25,7 +25,7 @@ from tests.webhooks.conftest import Make, let_pass, the_delivery, work
 from webhooks.kinds import MEANINGS
 from webhooks.models import Attempt, Delivery, Endpoint, Occurrence
 from webhooks.queue.claims import claim
-from webhooks.queue.health import ALERT_KIND
+from webhooks.queue.health import ALERT_KIND, Verdicts, note_health
 from webhooks.queue.spread import spread
 from webhooks.retries import WAIT_SECONDS
 from webhooks.services.deliveries import (
@@ -276,6 +276,80 @@ def test_five_days_without_success_switch_off(user: User, make: Make, hook: ApiS
     assert not endpoint.is_active
     assert endpoint.disabled_reason.startswith("Nothing was taken for 5 days.")
     assert Alert.objects.open().filter(kind=ALERT_KIND).count() == 1
+
+
+def fails(message: Message, number: int = 0) -> None:
+    """Have something happen that the receiver refuses, and all its tries fail."""
+    apply_news([News(message.pk, EventKind.OPENED, timezone.now(), str(number))])
+    for hours in (0, 1, 1, 1, 3, 6, 11):
+        let_pass(hours=hours)
+        work()
+
+
+def test_failures_days_apart_do_not_switch_a_quiet_endpoint_off(
+    user: User, make: Make, hook: ApiServer
+) -> None:
+    endpoint = make(kinds=["email.opened"]).endpoint
+    message = sent_mail(user)
+    hook.handler = lambda _request: Answer(503)
+    fails(message)
+    let_pass(days=6)
+    apply_news([News(message.pk, EventKind.OPENED, timezone.now(), "later")])
+    work()
+    endpoint.refresh_from_db()
+    assert endpoint.is_active
+    assert endpoint.failing_since is not None
+    assert endpoint.failing_since > timezone.now() - timedelta(minutes=5)
+
+
+def test_an_endpoint_that_is_told_daily_in_vain_is_switched_off(
+    user: User, make: Make, hook: ApiServer
+) -> None:
+    endpoint = make(kinds=["email.opened"]).endpoint
+    message = sent_mail(user)
+    hook.handler = lambda _request: Answer(503)
+    for day in range(4):
+        fails(message, day)
+        endpoint.refresh_from_db()
+        assert endpoint.is_active
+        let_pass(hours=3)
+    fails(message, 4)
+    endpoint.refresh_from_db()
+    assert not endpoint.is_active
+
+
+def test_a_failed_trial_begins_no_row_of_failures(make: Make, hook: ApiServer) -> None:
+    hook.handler = lambda _request: Answer(503)
+    endpoint = make().endpoint
+    send_test(endpoint.pk)
+    endpoint.refresh_from_db()
+    assert (endpoint.failing_since, endpoint.last_failed_at) == (None, None)
+
+
+def test_a_trial_that_is_taken_ends_a_row_of_failures(
+    user: User, make: Make, hook: ApiServer
+) -> None:
+    endpoint = make(kinds=["email.opened"]).endpoint
+    hook.then(Answer(503))
+    apply_news([News(sent_mail(user).pk, EventKind.OPENED, timezone.now(), "1")])
+    work()
+    endpoint.refresh_from_db()
+    assert endpoint.failing_since is not None
+    send_test(endpoint.pk)
+    endpoint.refresh_from_db()
+    assert endpoint.failing_since is None
+
+
+def test_news_of_failures_that_come_late_do_not_turn_time_back(make: Make) -> None:
+    endpoint = make().endpoint
+    failed = Verdicts()
+    failed.add_failure("no", pause_seconds=0, is_gone=False)
+    now = timezone.now()
+    for minutes in (0, 5, 3):
+        note_health({endpoint.pk: failed}, now + timedelta(minutes=minutes))
+    endpoint.refresh_from_db()
+    assert endpoint.failing_since == now
+    assert endpoint.last_failed_at == now + timedelta(minutes=5)
 
 
 def test_a_delivery_is_replayed_under_its_id(user: User, make: Make, hook: ApiServer) -> None:

@@ -91,6 +91,7 @@ class Migration(migrations.Migration):
                 ('disabled_at', models.DateTimeField(editable=False, null=True)),
                 ('disabled_reason', models.CharField(blank=True, editable=False, max_length=300)),
                 ('failing_since', models.DateTimeField(editable=False, null=True)),
+                ('last_failed_at', models.DateTimeField(editable=False, null=True)),
                 ('paused_until', models.DateTimeField(editable=False, null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='webhook_endpoints', to=settings.AUTH_USER_MODEL)),

@@ -63,8 +63,9 @@ class Endpoint(models.Model):
     is_active = models.BooleanField("active", default=True)
     disabled_at = models.DateTimeField(null=True, editable=False)
     disabled_reason = models.CharField(max_length=REASON_CHARS, blank=True, editable=False)
-    #: The first failure since the last success.
+    #: The first failure since the last success, or since a day without any.
     failing_since = models.DateTimeField(null=True, editable=False)
+    last_failed_at = models.DateTimeField(null=True, editable=False)
     #: Nothing is sent before: the receiver asked for it (Retry-After).
     paused_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -211,7 +211,10 @@ def _row(result: Result, now: datetime, verdicts: dict[UUID, Verdicts]) -> dict[
         status = DeliveryState.FAILED if is_over else DeliveryState.PENDING
         due_at = now + timedelta(seconds=step.wait_seconds)
         verdict.add_failure(
-            result.error, pause_seconds=step.pause_seconds, is_gone=result.code == GONE
+            result.error,
+            pause_seconds=step.pause_seconds,
+            is_gone=result.code == GONE,
+            is_trial=result.is_final,
         )
     return {
         "id": claimed.id,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import F
+from django.db.models import Case, F, When
 from django.db.models.functions import Coalesce, Greatest
 
 from alerts.models import Severity
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: An endpoint that fails for so long without a success is switched off.
 PATIENCE = timedelta(days=5)
+#: After so long without a failure a new one says nothing of the time between: nothing was told
+#: then. Tries of one delivery lie at most half as far apart.
+SILENCE = timedelta(days=1)
 ALERT_KIND = "webhook.disabled"
 _LISTENERS = advisory_key("webhooks", "listeners")
 
@@ -39,9 +42,11 @@ class Verdicts:
     pause_seconds: float = 0.0
     is_gone: bool = False
 
-    def add_failure(self, error: str, *, pause_seconds: float, is_gone: bool) -> None:
-        """Note a failed request."""
-        self.has_failure = True
+    def add_failure(
+        self, error: str, *, pause_seconds: float, is_gone: bool, is_trial: bool = False
+    ) -> None:
+        """Note a failed request; that of a trial is no sign that mail is not told."""
+        self.has_failure |= not is_trial
         self.error = error
         self.pause_seconds = max(self.pause_seconds, pause_seconds)
         self.is_gone |= is_gone
@@ -57,10 +62,22 @@ def note_health(verdicts: Mapping[UUID, Verdicts], now: datetime) -> None:
         if verdict.has_success:
             endpoints.filter(failing_since__isnull=False).update(failing_since=None)
         elif verdict.has_failure:
-            endpoints.filter(failing_since__isnull=True).update(failing_since=now)
+            _note_failure(endpoint_id, now)
             _give_up(endpoint_id, verdict, now)
         if verdict.is_gone:
             disable(endpoint_id, "The receiver answered 410: it is gone.", now=now)
+
+
+def _note_failure(endpoint_id: UUID, now: datetime) -> None:
+    """Go on with the row of failures, or begin one; in one statement, for others do so too."""
+    goes_on = When(
+        failing_since__isnull=False, last_failed_at__gt=now - SILENCE, then=F("failing_since")
+    )
+    Endpoint.objects.filter(pk=endpoint_id).update(
+        failing_since=Case(goes_on, default=now),
+        # Who waited for the row comes with an earlier time.
+        last_failed_at=Greatest(Coalesce(F("last_failed_at"), now), now),
+    )
 
 
 def _give_up(endpoint_id: UUID, verdict: Verdicts, now: datetime) -> None:

@@ -75,7 +75,7 @@ def update_endpoint(endpoint_id: UUID, values: EndpointChanges) -> Endpoint:
         was_url, was_active = endpoint.url, endpoint.is_active
         _set(endpoint, values)
         if endpoint.url != was_url or (endpoint.is_active and not was_active):
-            endpoint.failing_since = endpoint.paused_until = None
+            endpoint.failing_since = endpoint.last_failed_at = endpoint.paused_until = None
         endpoint.save()
         heed_endpoints()
         if endpoint.is_active and not was_active:
