@@ -18,7 +18,7 @@ MEANINGS: dict[str, str] = {
     "email.complained": "The recipient called it spam.",
     "email.failed": "It was given up, or could not be made.",
     "email.expired": "Its time passed before it could be sent.",
-    "email.suppressed": "All its recipients are on a suppression list.",
+    "email.suppressed": "It was not sent: who should get it is on a suppression list.",
     "email.cancelled": "It was withdrawn before it was sent.",
     "email.unknown": "The provider fell silent after taking the data.",
     "email.opened": "It was opened, by a person or a machine: see `data`.",

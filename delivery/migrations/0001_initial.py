@@ -39,7 +39,8 @@ DROP FUNCTION delivery_refuse_transition();
 """
 
 # What happened is announced to those who listen, in the transaction in which it happened
-# (delivery.announcements; a test compares the kinds). A bounce told by an event is announced there.
+# (delivery.announcements; a test compares the kinds). A bounce told by an event is announced there, and
+# so is each recipient's end where they have not all come to the same (delivery.queue.parted).
 ANNOUNCE = """
 CREATE FUNCTION delivery_announce_status() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -50,8 +51,10 @@ BEGIN
 END $$;
 CREATE TRIGGER delivery_message_announce AFTER UPDATE OF status ON delivery_message
     FOR EACH ROW WHEN (OLD.status <> NEW.status AND (
-        NEW.status IN ('sent', 'failed', 'cancelled', 'expired', 'suppressed', 'unknown')
-        OR (NEW.status = 'bounced' AND OLD.status = 'sending')
+        NEW.status IN ('sent', 'cancelled', 'expired', 'unknown')
+        OR (NEW.status = 'failed' AND OLD.status <> 'sending')
+        OR (NEW.status IN ('bounced', 'failed', 'suppressed') AND OLD.status = 'sending'
+            AND NOT NEW.recipients @? '$[*].s')
     )) EXECUTE FUNCTION delivery_announce_status();
 CREATE FUNCTION delivery_announce_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -64,7 +67,7 @@ CREATE TRIGGER delivery_event_announce AFTER INSERT ON delivery_event
     FOR EACH ROW WHEN (NEW.kind IN (
         'delivered', 'delayed', 'bounced', 'soft_bounced', 'complained', 'opened', 'clicked',
         'unsubscribed', 'resubscribed', 'auto_replied'
-    )) EXECUTE FUNCTION delivery_announce_event();
+    ) OR (NEW.kind IN ('failed', 'suppressed') AND NEW.recipient <> '')) EXECUTE FUNCTION delivery_announce_event();
 """
 NO_ANNOUNCE = """
 DROP TRIGGER delivery_event_announce ON delivery_event;

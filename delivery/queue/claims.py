@@ -8,7 +8,7 @@ the table, and `SKIP LOCKED` keeps workers out of each other's way.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,8 @@ class Claimed:
     tags: list[str] | None = None
     #: The account that may have it already, if it is sent again although nobody knows.
     doubtful_provider_id: UUID | None = None
+    #: The addresses that got no mail because this claim found them suppressed, in normal form.
+    withheld: set[str] = field(default_factory=set)
 
 
 #: Which columns of the claim, returned in the order of the fields above, arrive as JSON text.

@@ -30,6 +30,8 @@ RESOLVED = frozenset({"sent", "delivered", "bounced", "failed", "suppressed", "c
 SERVED = frozenset({"sent", "delivered", "complained"})
 #: State and reason of a recipient who still needs an attempt.
 _OPEN = ("", "")
+#: Ends of a message that may not be the end of each recipient.
+_PARTING = frozenset({Status.BOUNCED, Status.FAILED, Status.SUPPRESSED, Status.UNKNOWN})
 #: Reasons of a rejection that speak of the recipient, not of the mail.
 _RECIPIENT_REASONS = frozenset({Reason.BAD_RECIPIENT, Reason.MAILBOX})
 
@@ -92,6 +94,23 @@ def _settled(item: RecipientResult) -> tuple[str, str]:
     return _fate(item), _recipient_line(item)
 
 
+def complete(message: Claimed, step: Step) -> Step:
+    """Return the step with the state of every recipient, if they have not all come to the same.
+
+    A step that has none says so of all: then the row's status is everybody's.
+    """
+    if step.recipients is not None or step.status not in _PARTING:
+        return step
+    if not any(entry.get("s") for entry in message.recipients):
+        return step
+    if step.status is Status.UNKNOWN:
+        return replace(step, recipients=message.recipients)
+    if all(normalized(entry["a"]) in message.withheld for entry in message.recipients):
+        return step
+    marked = _mark(message, {}, default=(step.status.value, step.error))
+    return replace(step, recipients=marked)
+
+
 def dead_addresses(message: Claimed, result: SendResult) -> list[tuple[str, str]]:
     """Return whom a rejection proves dead, in normal form, each with what was said.
 
@@ -99,7 +118,7 @@ def dead_addresses(message: Claimed, result: SendResult) -> list[tuple[str, str]
     """
     if result.recipients:
         return [
-            (normalized(item.address), _words_of(item.reply))
+            (normalized(item.address), words_of(item.reply))
             for item in result.recipients
             if _is_dead(item)
         ]
@@ -107,7 +126,7 @@ def dead_addresses(message: Claimed, result: SendResult) -> list[tuple[str, str]
         return []
     # Each was refused for itself, and they are dead or alive together: see
     # `providers.adapters.outcomes.combine`.
-    line = _words_of(result.reply)
+    line = words_of(result.reply)
     return [(normalized(entry["a"]), line) for entry in unresolved(message.recipients)]
 
 
@@ -118,7 +137,8 @@ def _is_dead(item: SendResult | RecipientResult) -> bool:
     return classify(reply.code, reply.enhanced_code, reply.text, is_permanent=True).is_hard
 
 
-def _words_of(reply: Reply) -> str:
+def words_of(reply: Reply) -> str:
+    """Return a reply in one line."""
     return _words(reply.code, reply.enhanced_code, reply.text, "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from django.db.models import Sum
@@ -158,11 +158,7 @@ def prepare(
         return _failed(message, content.message)
     pending = unresolved(message.recipients)
     email_type = types[message.email_type]
-    scopes = _scopes_of(email_type, content.source.list_key) if suppressed else ()
-    to_send = [entry for entry in pending if not _is_in(suppressed, entry["a"], scopes)]
-    for entry in pending:
-        if entry not in to_send:
-            entry["s"] = Status.SUPPRESSED.value
+    to_send = withhold(message, email_type, content.source.list_key, suppressed)
     if not to_send:
         return _nobody_left(message, pending)
     return InHand(
@@ -174,6 +170,22 @@ def prepare(
     )
 
 
+def withhold(
+    message: Claimed, email_type: EmailType, list_key: str, suppressed: Suppressed
+) -> list[dict[str, Any]]:
+    """Mark the recipients that get no mail; return those that this attempt is for."""
+    pending = unresolved(message.recipients)
+    scopes = _scopes_of(email_type, list_key) if suppressed else ()
+    to_send = []
+    for entry in pending:
+        if _is_in(suppressed, entry["a"], scopes):
+            entry["s"] = Status.SUPPRESSED.value
+            message.withheld.add(normalized(entry["a"]))
+        else:
+            to_send.append(entry)
+    return to_send
+
+
 def _failed(message: Claimed, error: str) -> Ended:
     return Ended(message, Step(Status.FAILED, error), event=EventKind.FAILED)
 
@@ -182,8 +194,11 @@ def _nobody_left(message: Claimed, pending: Sequence[object]) -> Ended:
     served = any(entry.get("s") in SERVED for entry in message.recipients)
     if not pending:  # everybody's fate was told while it waited
         return Ended(message, Step(Status.SENT if served else Status.BOUNCED))
-    status = Status.SENT if served else Status.SUPPRESSED
-    step = Step(status, "Every recipient is suppressed.", recipients=message.recipients)
+    error = "Every recipient is suppressed."
+    if served:
+        step = Step(Status.SENT, error, recipients=message.recipients)
+    else:
+        step = Step(Status.SUPPRESSED, error)
     return Ended(message, step, event=EventKind.SUPPRESSED)
 
 

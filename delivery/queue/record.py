@@ -8,13 +8,14 @@ attempt's cost follows from its place in the month, which the settled quota tell
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
 from delivery.models import Attempt, SuppressionReason
-from delivery.queue.outcomes import dead_addresses
+from delivery.queue.outcomes import complete, dead_addresses
+from delivery.queue.parted import parted_events
 from delivery.queue.sequences import lock_sequences, move_sequences_on
 from delivery.states import DECISION, UNFINISHED, EventKind, Status
 from delivery.suppressing import NewSuppression, add_suppressions
@@ -158,6 +159,7 @@ class Recorder:
         settlements: Iterable[Settlement],
         now: datetime,
     ) -> None:
+        ended = [_completed(item) for item in ended]
         sequences = {
             (item.message.owner_id, item.message.sequence_key)
             for item in ended
@@ -171,12 +173,13 @@ class Recorder:
         attempts = [_attempt_row(message, tried, self._worker) for message, tried in made]
         tallies = _tallies(ended)
         dead = _dead(ended)
+        events = _events(ended, now)
         with transaction.atomic():
             lock_sequences(sequences)
             self._apply(lease_id, ended, now)
             if dead:
                 add_suppressions(dead)
-            EVENT_ROWS.insert(EVENT, [_event_row(item, now) for item in ended if item.event])
+            EVENT_ROWS.insert(EVENT, events)
             _store_decisions(fresh, now)
             places = settle(lease_id=lease_id, settlements=settlements, now=now, tallies=tallies)
             for row, nanos in zip(attempts, book(carried, places), strict=True):
@@ -201,6 +204,11 @@ def _are_written(ended: Iterable[Ended]) -> bool:
     """Tell whether the batch stands in the database: by any of its attempts."""
     attempt_id = next((tried.id for item in ended for tried in item.attempts), None)
     return attempt_id is not None and Attempt.objects.filter(pk=attempt_id).exists()
+
+
+def _completed(item: Ended) -> Ended:
+    step = complete(item.message, item.step)
+    return item if step is item.step else replace(item, step=step)
 
 
 def _dead(ended: Iterable[Ended]) -> list[NewSuppression]:
@@ -282,6 +290,18 @@ def _attempt_row(message: Claimed, tried: Tried, worker: str) -> dict[str, Any]:
     }
 
 
+def _events(ended: Iterable[Ended], now: datetime) -> list[dict[str, Any]]:
+    """Return the events of messages, and of recipients whose end is not that of the others."""
+    rows = [_event_row(item, now) for item in ended if item.event]
+    for item in ended:
+        if item.step.recipients is not None:
+            last = item.attempts[-1].result if item.attempts else None
+            rows += parted_events(item.message, item.step, last, now=now)
+    for row in rows:
+        row["detail"] = storable(row["detail"])[:500]
+    return rows
+
+
 def _event_row(item: Ended, now: datetime) -> dict[str, Any]:
     return {
         "id": uuid7(),
@@ -290,7 +310,7 @@ def _event_row(item: Ended, now: datetime) -> dict[str, Any]:
         "recipient": "",
         "at": now,
         "actor": "",
-        "detail": storable(item.step.error)[:500],
+        "detail": item.step.error,
         "data": {DECISION: str(item.decision.digest)} if item.decision else None,
     }
 

@@ -17,11 +17,12 @@ from django.db.models.functions import Now
 
 from delivery.dispatch import wake_on_commit
 from delivery.email_types import email_types
-from delivery.models import Lease
+from delivery.models import Content, Lease
 from delivery.queue.calls import WORKER_DIED
 from delivery.queue.claims import Claimed, give_back, held_under
 from delivery.queue.journal import Note, Stage, abandoned, journal_folder, journal_of
-from delivery.queue.outcomes import Step, after_attempt, line_of
+from delivery.queue.outcomes import Step, after_attempt, line_of, unresolved
+from delivery.queue.prepare import suppressed_among, withhold
 from delivery.queue.record import Ended, Recorder, Tried
 from delivery.states import EventKind, Lane, Status
 from delivery.tables import write_events
@@ -94,6 +95,7 @@ def _recover(journal: Abandoned, leases: QuerySet[Lease]) -> int:
             for message, note in known
             if note is not None and note.stage >= Stage.HANDED_OVER
         ]
+        _withhold_again(tried)
         providers = accounts_by_id({note.provider_id for _, note in tried if note.provider_id})
         ended = [_ended(message, note, providers, now) for message, note in tried]
         Recorder(worker=lease.worker).record(
@@ -114,6 +116,23 @@ def _recover(journal: Abandoned, leases: QuerySet[Lease]) -> int:
         lease.worker, len(ended), in_doubt, len(held) - len(ended),
     )  # fmt: skip
     return len(held)
+
+
+def _withhold_again(tried: Iterable[tuple[Claimed, Note]]) -> None:
+    """Find again who was suppressed, where a mail was for fewer than it could be."""
+    short = [
+        message
+        for message, note in tried
+        if note.recipients < len({entry["a"] for entry in unresolved(message.recipients)})
+    ]
+    if not short:
+        return
+    suppressed, types = suppressed_among(short), email_types()
+    contents = Content.objects.filter(pk__in={message.content_id for message in short})
+    list_keys = dict(contents.values_list("pk", "list_key"))
+    for message in short:
+        list_key = list_keys.get(message.content_id, "")
+        withhold(message, types[message.email_type], list_key, suppressed)
 
 
 def _ended(

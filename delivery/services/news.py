@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from delivery.fates import Told, fate_after
-from delivery.models import Message, SuppressionReason
+from delivery.models import Event, Message, SuppressionReason
 from delivery.queue.sequences import lock_sequences_of, move_sequences_on
 from delivery.services.suppressions import NewSuppression, add_suppressions
 from delivery.states import UNFINISHED, EventKind, Status
@@ -85,7 +85,7 @@ class Applied:
 
 
 _LOCK = """
-SELECT id, status, recipients, owner_id, sequence_key, provider_id, is_test
+SELECT id, status, recipients, owner_id, sequence_key, provider_id, is_test, sent_at IS NOT NULL
   FROM delivery_message WHERE id = ANY(%s) AND status <> 'sending'
    FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -112,6 +112,8 @@ class _Row:
     sequence_key: str
     provider_id: UUID | None
     is_test: bool
+    #: A provider took it, at least for some.
+    was_sent: bool
 
 
 def apply_news(news: Sequence[News]) -> Applied:
@@ -128,7 +130,7 @@ def apply_news(news: Sequence[News]) -> Applied:
         rows = _locked({one.message_id for one in news})
         present = _sort_out(news, rows, result)
         add_suppressions(_suppressions([*present, *result.gone], rows))
-        fresh = _write_events(present)
+        fresh = _write_events(_without_refused(present, rows))
         result.applied, result.repeated = len(fresh), len(present) - len(fresh)
         _move(fresh, rows, now)
         add_returns(_returns(fresh, rows), now)
@@ -166,6 +168,32 @@ def _sort_out(news: Iterable[News], rows: Mapping[UUID, _Row], result: Applied) 
         for one in missing:
             (result.waiting if one.message_id in held else result.gone).append(one)
     return list(present.values())
+
+
+def _without_refused(news: Sequence[News], rows: Mapping[UUID, _Row]) -> list[News]:
+    """Leave out the returns of what was refused while it was sent: that has been told."""
+    bounced = {
+        (row.id, normalized(entry["a"]))
+        for row in (rows[one.message_id] for one in news if one.kind in _CAME_BACK)
+        for entry in row.recipients
+        if entry.get("s") == Status.BOUNCED
+    }
+    refused = Event.objects.filter(kind=EventKind.BOUNCED, actor="").exclude(recipient="")
+    told = set()
+    if bounced:
+        found = refused.filter(message_id__in={message_id for message_id, _ in bounced})
+        told = bounced & set(found.values_list("message_id", "recipient"))
+    return [one for one in news if not _is_refused(one, rows[one.message_id], told)]
+
+
+def _is_refused(one: News, row: _Row, told: Collection[tuple[UUID, str]]) -> bool:
+    """Tell whether news is of a refusal; `told` has those that were told one by one."""
+    if one.kind not in _CAME_BACK:
+        return False
+    is_uniform = not any(entry.get("s") for entry in row.recipients)
+    if is_uniform and row.status is Status.BOUNCED and not row.was_sent:
+        return True
+    return (row.id, one.recipient) in told
 
 
 def _write_events(news: Sequence[News]) -> list[News]:

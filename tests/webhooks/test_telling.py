@@ -92,6 +92,24 @@ def test_news_is_told_with_its_data(user: User, make: Make, hook: ApiServer) -> 
     assert (data["status"], data["detail"]) == ("bounced", "No such user")
 
 
+def test_who_was_refused_beside_others_is_told_of_alone(
+    user: User, make: Make, hook: ApiServer
+) -> None:
+    make()
+    refusal = {"outcome": "rejected", "reason": "bad_recipient", "text": "5.1.1 No such user"}
+    simulator({"match": "bad@*", **refusal})
+    message = queue(user, to=["good@example.net", "bad@example.net"])
+    drain()
+    work()
+    told = {each.json["type"]: each.json["data"] for each in hook.requests}
+    assert set(told) == {"email.sent", "email.bounced"}
+    assert told["email.sent"]["recipient"] is None
+    data = told["email.bounced"]
+    assert (data["email_id"], data["recipient"]) == (str(message.pk), "bad@example.net")
+    assert (data["class"], data["side"], data["code"]) == ("address", "recipient", "5.1.1")
+    assert (data["status"], data["detail"]) == ("bounced", "550 5.1.1 No such user")
+
+
 def test_others_mail_is_told_only_to_who_reaches_all(
     user: User, make: Make, hook: ApiServer
 ) -> None:
