@@ -36,8 +36,11 @@ KEPT = timedelta(days=90)
 #: Deleted by one statement.
 _BATCH = 5_000
 
-_COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults")
-_RETURNS = ("delivered", "bounced", "complained", "blocked")
+#: Columns of a minute: what became of mails, and what was told later. `Tally` has them in order,
+#: the histogram between the two.
+COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults", "refused")
+RETURNS = ("delivered", "bounced", "complained", "blocked")
+_OF_THE_RECIPIENT = frozenset({Reason.BAD_RECIPIENT, Reason.MAILBOX})
 _MEDIAN, _NEARLY_ALL = 0.5, 0.95
 #: Of fewer accepted mails no rate of what came back is told: it would be chance.
 MIN_ACCEPTED = 100
@@ -74,6 +77,7 @@ class Tally:
     rejected: int = 0
     unknown: int = 0
     faults: int = 0
+    refused: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     # Told later, of mails of that time or of earlier ones.
     delivered: int = 0
@@ -83,8 +87,12 @@ class Tally:
 
     @property
     def tried(self) -> int:
-        """Return the mails that the account might have taken: refused recipients are no fault."""
-        return self.accepted + self.deferred + self.unknown + self.faults
+        """Return the mails that the account might have taken: refused recipients are no fault.
+
+        What it refused for other reasons counts: a single mail may have deserved it, but an account
+        that refuses more than others do is the worse way to send by.
+        """
+        return self.accepted + self.deferred + self.unknown + self.faults + self.refused
 
     @property
     def kept(self) -> int:
@@ -148,7 +156,7 @@ class TallyBook:
         elif outcome is Outcome.NOT_ACCEPTED:
             _note_refusal(tally, result)
         elif outcome is Outcome.REJECTED:
-            tally.rejected += 1
+            _note_rejection(tally, result)
         else:
             tally.unknown += 1
 
@@ -158,22 +166,31 @@ class TallyBook:
         return tallies
 
 
+def _note_rejection(tally: Tally, result: SendResult) -> None:
+    if result.reason in _OF_THE_RECIPIENT:
+        tally.rejected += 1
+    else:
+        tally.refused += 1
+
+
 def _note_refusal(tally: Tally, result: SendResult) -> None:
     if result.scope is Scope.MESSAGE:
         tally.deferred += 1
     elif result.reason is not Reason.CONTENT:
-        # The account merely lacking what one mail needs says nothing about it.
         tally.faults += 1
+    elif result.reply.code:
+        # Without a reply it was not asked: merely lacking what one mail needs says nothing of it.
+        tally.refused += 1
 
 
 #: Adds one tally to its minute, if the account is in the relation `account` (a column `id`): the
 #: end of the statement that settles its quota, which comes as often.
 ADD = f"""
-INSERT INTO providers_providerminute AS m (provider_id, minute, {", ".join(_COUNTS)}, latency)
-SELECT id, %(minute)s, {", ".join(f"%({name})s" for name in _COUNTS)}, %(latency)s::int[]
+INSERT INTO providers_providerminute AS m (provider_id, minute, {", ".join(COUNTS)}, latency)
+SELECT id, %(minute)s, {", ".join(f"%({name})s" for name in COUNTS)}, %(latency)s::int[]
   FROM account
 ON CONFLICT (provider_id, minute) DO UPDATE
-   SET {", ".join(f"{name} = m.{name} + EXCLUDED.{name}" for name in _COUNTS)},
+   SET {", ".join(f"{name} = m.{name} + EXCLUDED.{name}" for name in COUNTS)},
        latency = ARRAY[{
     ", ".join(f"m.latency[{place}] + EXCLUDED.latency[{place}]" for place in range(1, BUCKETS + 1))
 }]
@@ -194,6 +211,7 @@ def parameters_of(tally: Tally, now: datetime) -> dict[str, int | str | datetime
         "rejected": tally.rejected,
         "unknown": tally.unknown,
         "faults": tally.faults,
+        "refused": tally.refused,
         # As text its type does not vary with its values, so the statement stays prepared.
         "latency": f"{{{','.join(map(str, tally.latency))}}}",
     }
@@ -218,17 +236,16 @@ class Returns:
 
 _ADD_RETURNS = f"""
 INSERT INTO providers_providerminute AS m
-       (provider_id, minute, accepted, deferred, rejected, unknown, faults, latency,
-        {", ".join(_RETURNS)})
-SELECT p.id, %s, 0, 0, 0, 0, 0, array_fill(0, ARRAY[{BUCKETS}]), {
-    ", ".join(f"r.{name}" for name in _RETURNS)
+       (provider_id, minute, {", ".join(COUNTS)}, latency, {", ".join(RETURNS)})
+SELECT p.id, %s, {", ".join("0" for _ in COUNTS)}, array_fill(0, ARRAY[{BUCKETS}]), {
+    ", ".join(f"r.{name}" for name in RETURNS)
 }
   FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, {
-    ", ".join(f"{name} integer" for name in _RETURNS)
+    ", ".join(f"{name} integer" for name in RETURNS)
 }) JOIN providers_provider p ON p.id = r.id
  ORDER BY p.id
 ON CONFLICT (provider_id, minute) DO UPDATE
-   SET {", ".join(f"{name} = m.{name} + EXCLUDED.{name}" for name in _RETURNS)}
+   SET {", ".join(f"{name} = m.{name} + EXCLUDED.{name}" for name in RETURNS)}
 """  # noqa: S608 - names from this module only, values are parameters
 
 
@@ -246,9 +263,9 @@ def add_returns(returns: Mapping[UUID, Returns], now: datetime) -> None:
 
 
 _SUMS = f"""
-SELECT provider_id, {", ".join(f"sum({name})::bigint" for name in _COUNTS)},
+SELECT provider_id, {", ".join(f"sum({name})::bigint" for name in COUNTS)},
        ARRAY[{", ".join(f"sum(latency[{place}])" for place in range(1, BUCKETS + 1))}]::bigint[],
-       {", ".join(f"sum({name})::bigint" for name in _RETURNS)}
+       {", ".join(f"sum({name})::bigint" for name in RETURNS)}
   FROM providers_providerminute WHERE minute > %s GROUP BY provider_id
 """  # noqa: S608 - names from this module only, values are parameters
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from providers import quotas
-from providers.figures import BUCKETS, Tally
+from providers.figures import BUCKETS, COUNTS, RETURNS, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -46,17 +46,13 @@ class Point:
     tally: Tally
 
 
-_COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults")
-_RETURNS = ("delivered", "bounced", "complained", "blocked")
-
-
 def _sums(names: Iterable[str]) -> str:
     return ", ".join(f"sum({name})::bigint AS {name}" for name in names)
 
 
-_SUMMED = f"""{_sums(_COUNTS)},
+_SUMMED = f"""{_sums(COUNTS)},
        ARRAY[{", ".join(f"sum(latency[{place}])" for place in range(1, BUCKETS + 1))}]::bigint[]
-           AS latency, {_sums(_RETURNS)}"""
+           AS latency, {_sums(RETURNS)}"""
 
 _WINDOWS = f"""
 SELECT provider_id, {_SUMMED}

@@ -24,7 +24,6 @@ from providers.returns import BOUNCE_RATE, COMPLAINT_RATE, OVER, rates_of, retur
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
-    from uuid import UUID
 
     from providers.figures import Tally
     from providers.health import Opened
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
 
 DOWN, REFUSED = "provider.down", "provider.refused"
 QUOTA, SUCCESS_RATE = "provider.quota", "provider.success_rate"
-KINDS = (DOWN, REFUSED, QUOTA, SUCCESS_RATE, BOUNCE_RATE, COMPLAINT_RATE)
+REFUSALS = "provider.refusals"
+KINDS = (DOWN, REFUSED, QUOTA, SUCCESS_RATE, REFUSALS, BOUNCE_RATE, COMPLAINT_RATE)
 
 #: A breaker that closes again sooner is no news.
 DOWN_AFTER = timedelta(minutes=2)
@@ -42,18 +42,22 @@ QUOTA_WARNING_PERCENT, QUOTA_CRITICAL_PERCENT = 80, 100
 RATE_OVER = timedelta(minutes=15)
 #: Below it an account is warned of, if it was tried so often.
 MIN_SUCCESS_RATE, MIN_TRIED = 0.8, 50
+#: From it on an account is warned of that refuses mails, not addresses, if it was tried so often.
+MAX_REFUSED_PERCENT = 10
 
 _WHY: Mapping[str, str] = {
     Reason.AUTHENTICATION: "it refuses our credentials",
     Reason.CONNECTION: "no usable connection",
     Reason.THROTTLED: "it asks us to slow down",
     Reason.LOST_AFTER_DATA: "it goes silent after the data",
+    Reason.OTHER: "it takes no mail from us",
 }
 _OVER = {
     DOWN: "It takes mail again, or its fault has become another.",
     REFUSED: "It takes our credentials again, or its fault has become another.",
     QUOTA: "A new window has begun, or the limit was changed.",
     SUCCESS_RATE: "It takes enough again, or too little was sent to tell.",
+    REFUSALS: "It refuses few enough again, or too little was sent to tell.",
     BOUNCE_RATE: "Few enough of its mails come back again, or too little was sent to tell.",
     COMPLAINT_RATE: "Few enough people complain again, or too little was sent to tell.",
 }
@@ -158,7 +162,8 @@ def _findings(
     for provider in providers:
         yield from breaker_findings(provider, health.get(provider.pk), now)
         yield from quota_findings(provider, usage.get(provider.pk), now)
-        yield from rate_findings(provider, tallies)
+        if provider.pk in tallies:
+            yield from rate_findings(provider, tallies[provider.pk])
         if provider.pk in returned:
             yield from return_findings(provider, returned[provider.pk], known)
 
@@ -233,20 +238,36 @@ def quota_findings(
         )
 
 
-def rate_findings(provider: Provider, tallies: Mapping[UUID, Tally]) -> Iterator[Finding]:
-    """Tell of an account that lately took too little of what it was offered."""
-    tally = tallies.get(provider.pk)
-    rate = tally.success_rate if tally else None
-    if tally is None or rate is None or tally.tried < MIN_TRIED or rate >= MIN_SUCCESS_RATE:
+def rate_findings(provider: Provider, tally: Tally) -> Iterator[Finding]:
+    """Tell of an account that lately took too little of what it was offered, or refused too much.
+
+    What it refuses is an alert of its own, so it does not count for the other as well.
+    """
+    subject, link = str(provider.pk), console_path("providers_provider_change", provider.pk)
+    if tally.tried >= MIN_TRIED and 100 * tally.refused >= MAX_REFUSED_PERCENT * tally.tried:
+        yield Finding(
+            REFUSALS,
+            subject,
+            Severity.WARNING,
+            f"{provider.name} refused {100 * tally.refused // tally.tried} % of its mail in the "
+            "last 15 minutes",
+            f"{tally.refused:,} of {tally.tried:,} mails, not because of their recipients' "
+            "addresses. See what it said in the attempts of messages: it may not send for their "
+            "From address, or finds fault with what they hold.",
+            link,
+        )
+    tried = tally.tried - tally.refused
+    if tried < MIN_TRIED or tally.accepted >= MIN_SUCCESS_RATE * tried:
         return
     yield Finding(
         SUCCESS_RATE,
-        str(provider.pk),
+        subject,
         Severity.WARNING,
-        f"{provider.name} took only {int(rate * 100)} % of its mail in the last 15 minutes",
-        f"Of {tally.tried:,} tries {tally.accepted:,} were taken, {tally.deferred:,} put off, "
+        f"{provider.name} took only {100 * tally.accepted // tried} % of its mail in the last "
+        "15 minutes",
+        f"Of {tried:,} tries {tally.accepted:,} were taken, {tally.deferred:,} put off, "
         f"{tally.faults:,} met a fault of the account, {tally.unknown:,} got no answer.",
-        console_path("providers_provider_change", provider.pk),
+        link,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -353,8 +353,12 @@ class Drain:
     def _after(
         self, item: InHand, provider_id: UUID | None, result: SendResult, now: datetime
     ) -> Step:
+        message, number = item.message, item.attempts[-1].number
+        if number != message.attempt:
+            # Each account that was tried under this claim was an attempt.
+            message = replace(message, attempt=number)
         return after_attempt(
-            item.message,
+            message,
             result,
             policy=self._policy(item, provider_id),
             now=now,

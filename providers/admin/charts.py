@@ -22,8 +22,9 @@ _NANO = 1e-9
 #: Readable on white and on black; those of the outcomes are also told apart without colour, by
 #: their order in the stack and in the legend.
 _BLUE, _AMBER, _RED, _VIOLET, _GREY = "#3b82f6", "#f59e0b", "#ef4444", "#8b5cf6", "#94a3b8"
+_PINK = "#ec4899"
 #: Of series that have no colour of their own.
-_SERIES = (_BLUE, "#14b8a6", _AMBER, _VIOLET, "#ec4899", "#84cc16", _GREY)
+_SERIES = (_BLUE, "#14b8a6", _AMBER, _VIOLET, _PINK, "#84cc16", _GREY)
 _TEXT, _LINE = "#94a3b8", "rgba(148, 163, 184, 0.25)"
 
 
@@ -67,6 +68,7 @@ class Chart:
 _OUTCOMES: Sequence[tuple[str, str, Callable[[Point], int]]] = (
     ("Accepted", _BLUE, lambda point: point.tally.accepted),
     ("Recipient refused", _VIOLET, lambda point: point.tally.rejected),
+    ("Mail refused", _PINK, lambda point: point.tally.refused),
     ("Put off", _AMBER, lambda point: point.tally.deferred),
     ("Account failed", _RED, lambda point: point.tally.faults),
     ("Unknown", _GREY, lambda point: point.tally.unknown),

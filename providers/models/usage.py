@@ -131,10 +131,13 @@ class ProviderMinute(models.Model):
     minute = models.DateTimeField()
     accepted = models.PositiveIntegerField(default=0)
     deferred = models.PositiveIntegerField(default=0)
+    #: For good, on account of the recipient.
     rejected = models.PositiveIntegerField(default=0)
     unknown = models.PositiveIntegerField(default=0)
     #: The account refused us, not the mail.
     faults = models.PositiveIntegerField(default=0)
+    #: It refused the mail for what it holds or who sends it, or the recipient's side did so.
+    refused = models.PositiveIntegerField(default=0)
     # What came back later, by the minute in which it was told.
     delivered = models.PositiveIntegerField(default=0, db_default=0)
     #: For good, on account of the recipient.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from mailservice.core.ids import uuid7
 from providers import figures, quotas
-from providers.figures import BUCKETS, Tally, TallyBook, bucket_of, percentile
+from providers.figures import BUCKETS, COUNTS, Tally, TallyBook, bucket_of, percentile
 from providers.models import Provider, ProviderMinute, ProviderUsage
-from providers.ports import Outcome, Reason, Scope, SendResult
+from providers.ports import Outcome, Reason, Reply, Scope, SendResult
 from providers.quotas import Settlement
 
 LEASE = uuid7()
@@ -83,6 +84,31 @@ def test_the_success_rate_leaves_out_what_the_recipient_is_to_blame_for() -> Non
     tally = Tally(accepted=6, deferred=1, rejected=50, unknown=2, faults=1)
     assert (tally.tried, tally.success_rate) == (10, 0.6)
     assert Tally(rejected=3).success_rate is None
+
+
+def test_mail_that_is_refused_for_other_reasons_speaks_against_the_account() -> None:
+    tally = Tally(accepted=6, rejected=50, refused=4)
+    assert (tally.tried, tally.success_rate) == (10, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("result", "column"),
+    [
+        (SendResult(Outcome.REJECTED, Reason.MAILBOX), "rejected"),
+        (SendResult(Outcome.REJECTED, Reason.CONTENT, reply=Reply(554)), "refused"),
+        (SendResult(Outcome.REJECTED, Reason.OTHER), "refused"),
+        (replace(LACKING, reply=Reply(553, "5.7.1", "not owned")), "refused"),
+        (LACKING, ""),
+        (FAULT, "faults"),
+    ],
+)
+def test_whose_fault_a_refusal_is(result: SendResult, column: str) -> None:
+    book, provider_id = TallyBook(), uuid7()
+    book.note(provider_id, result, 1)
+    tally = book.take()[provider_id]
+    assert {name: getattr(tally, name) for name in COUNTS if getattr(tally, name)} == (
+        {column: 1} if column else {}
+    )
 
 
 @pytest.mark.django_db

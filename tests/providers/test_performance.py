@@ -39,13 +39,13 @@ def test_sums_hold_what_began_since_for_every_account_asked_for(db: None) -> Non
     since = NOW - HOUR
     add(busy, since - MINUTE, 100)
     add(busy, since.replace(second=0, microsecond=0), 100)  # began before
-    add(busy, since + MINUTE, 2, deferred=3, rejected=4, unknown=5, faults=6)
+    add(busy, since + MINUTE, 2, deferred=3, rejected=4, unknown=5, faults=6, refused=7)
     add(busy, NOW, 1)
     add(other, NOW, 7)
     found = windows([busy.pk, quiet.pk], since=since)
     latency = [0] * BUCKETS
     latency[4] = 3
-    assert found == {busy.pk: Tally(3, 3, 4, 5, 6, latency), quiet.pk: Tally()}
+    assert found == {busy.pk: Tally(3, 3, 4, 5, 6, 7, latency), quiet.pk: Tally()}
     assert windows([], since=since) == {}
 
 

@@ -210,6 +210,29 @@ def test_a_low_success_rate_is_told_if_enough_was_tried(account: Provider) -> No
     assert open_now() == []
 
 
+def test_mail_that_is_refused_for_other_reasons_than_the_address_is_told(
+    account: Provider,
+) -> None:
+    add(account.pk, Tally(accepted=44, refused=5), NOW)
+    assert watch(NOW) == 0
+    add(account.pk, Tally(accepted=1, rejected=500), NOW)
+    assert [watch(NOW) for _ in range(2)] == [1, 0]
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.severity) == ("provider.refusals", "warning")
+    assert alert.title == "Relay refused 10 % of its mail in the last 15 minutes"
+    assert alert.detail.startswith("5 of 50 mails, not because of their recipients' addresses.")
+    assert alert.link == f"/admin/providers/provider/{account.pk}/change/"
+    add(account.pk, Tally(accepted=1), NOW)
+    assert watch(NOW) == 1
+    assert open_now() == []
+
+
+def test_an_account_that_refuses_everything_is_told_of_once(account: Provider) -> None:
+    add(account.pk, Tally(refused=60), NOW)
+    assert watch(NOW) == 1
+    assert open_now() == [("provider.refusals", "warning")]
+
+
 def test_what_is_long_past_does_not_count(account: Provider) -> None:
     add(account.pk, Tally(deferred=100), NOW - 16 * MINUTE)
     assert watch(NOW) == 0

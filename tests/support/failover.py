@@ -14,7 +14,7 @@ from providers.models import Provider, ProviderHealth, ProviderMinute, ProviderU
 from providers.selectors import forget_snapshot
 from tests.support.mail import drain
 
-FIGURES = ("accepted", "deferred", "rejected", "unknown", "faults")
+FIGURES = ("accepted", "deferred", "rejected", "unknown", "faults", "refused")
 CONNECTION = ("open", "connection")
 THROTTLED = ("open", "throttled")
 AUTHENTICATION = ("open", "authentication")

@@ -11,6 +11,11 @@ import re
 from enum import StrEnum
 
 from providers.adapters.outcomes import Verdict
+from providers.adapters.smtp.refusals import (
+    is_about_account,
+    is_about_account_at_mail,
+    is_about_sender,
+)
 from providers.ports import Outcome, Reason, Reply, Scope
 
 
@@ -40,8 +45,6 @@ _CONFUSED_CODES = frozenset({500, 502, 503})
 _MEANINGFUL_SUBJECTS = frozenset({"5.1", "5.2", "5.6", "5.7"})
 
 _EXACT = {
-    "5.1.7": Reason.OTHER,  # the sender's address is malformed
-    "5.1.8": Reason.OTHER,  # the sender's domain is bad
     "5.2.3": Reason.CONTENT,  # longer than the mailbox allows
     "5.3.4": Reason.CONTENT,  # longer than the system allows
     "5.4.1": Reason.BAD_RECIPIENT,  # Exchange Online: "Recipient address rejected: Access denied"
@@ -265,17 +268,35 @@ def _is_too_many_at_once(reply: Reply) -> bool:
 
 
 def _permanent(stage: Stage, reply: Reply) -> Verdict:
-    if _is_login_demand(stage, reply):
-        return _provider(Reason.AUTHENTICATION, reply)
-    if reply.enhanced_code == "5.4.5" or _ACCOUNT_QUOTA.search(reply.text):
-        return _provider(Reason.THROTTLED, reply)
-    if reply.code in _CONFUSED_CODES and reply.enhanced_code[:3] not in _MEANINGFUL_SUBJECTS:
-        return _provider(Reason.CONNECTION, reply)
-    if stage is Stage.RCPT and reply.enhanced_code == "5.5.3":
+    fault = _fault(stage, reply)
+    if fault is not None:
+        return _provider(fault, reply)
+    if stage is Stage.MAIL:
+        return _refused_at_mail(reply)
+    if stage is Stage.RCPT and _is_too_many_for_good(reply):
         return _deferred(Reason.OTHER, reply)
-    if stage is Stage.RCPT and "too many recipients" in reply.text.lower():
-        return _deferred(Reason.OTHER, reply)  # RFC 5321 §4.5.3.1.10: treat 552 as 452
-    return _rejected(_REASONS[stage](reply), reply)
+    if is_about_sender(reply):
+        return _provider(Reason.CONTENT, reply)
+    if is_about_account(reply, is_of_data=stage is Stage.DATA):
+        return _provider(Reason.OTHER, reply)
+    reason = _reason_at_rcpt(reply) if stage is Stage.RCPT else _reason_at_data(reply)
+    return _rejected(reason, reply)
+
+
+def _fault(stage: Stage, reply: Reply) -> Reason | None:
+    """Return what the account lacks or wants, if it says so plainly."""
+    if _is_login_demand(stage, reply):
+        return Reason.AUTHENTICATION
+    if reply.enhanced_code == "5.4.5" or _ACCOUNT_QUOTA.search(reply.text):
+        return Reason.THROTTLED
+    if reply.code in _CONFUSED_CODES and reply.enhanced_code[:3] not in _MEANINGFUL_SUBJECTS:
+        return Reason.CONNECTION
+    return None
+
+
+def _is_too_many_for_good(reply: Reply) -> bool:
+    """RFC 5321 §4.5.3.1.10: treat 552 as 452."""
+    return reply.enhanced_code == "5.5.3" or "too many recipients" in reply.text.lower()
 
 
 def _is_login_demand(stage: Stage, reply: Reply) -> bool:
@@ -286,12 +307,16 @@ def _is_login_demand(stage: Stage, reply: Reply) -> bool:
     return _LOGIN_DEMAND.search(reply.text) is not None
 
 
-def _reason_at_mail(reply: Reply) -> Reason:
-    """Never the recipient's fault: none has been named yet."""
-    is_content = reply.code == 552 or reply.enhanced_code == "5.3.4"  # noqa: PLR2004 - reply classes
-    if is_content or reply.enhanced_code[:3] in ("5.6", "5.7"):
-        return Reason.CONTENT
-    return Reason.OTHER
+def _refused_at_mail(reply: Reply) -> Verdict:
+    """Never the recipient's fault: none has been named yet, so another account may take the mail.
+
+    In doubt it speaks of the sender: an account whose breaker opened for one bad sender would be
+    lost to all others.
+    """
+    if reply.code == 552 or reply.enhanced_code == "5.3.4":  # noqa: PLR2004 - reply codes
+        return _rejected(Reason.CONTENT, reply)
+    is_sender = is_about_sender(reply) or not is_about_account_at_mail(reply)
+    return _provider(Reason.CONTENT if is_sender else Reason.OTHER, reply)
 
 
 def _reason_at_rcpt(reply: Reply) -> Reason:
@@ -313,10 +338,3 @@ def _reason_at_data(reply: Reply) -> Reason:
     if subject in ("5.1", "5.2"):
         return _EXACT.get(enhanced, _BY_SUBJECT[subject])
     return Reason.CONTENT
-
-
-_REASONS = {
-    Stage.MAIL: _reason_at_mail,
-    Stage.RCPT: _reason_at_rcpt,
-    Stage.DATA: _reason_at_data,
-}

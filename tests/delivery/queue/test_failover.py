@@ -7,10 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import User
-from delivery.models import Attempt, Message
+from alerts.models import Alert
+from delivery.email_types import forget_email_types
+from delivery.models import Attempt, EmailType, Message
 from delivery.queue.sweep import sweep
 from delivery.states import Lane
 from mailservice.core.sql import database_now
@@ -18,6 +21,7 @@ from providers import health, quotas
 from providers.models import Provider, ProviderHealth, ProviderMinute, ProviderUsage
 from providers.ports import Outcome, Reason, Scope, SendResult
 from providers.selectors import recent_snapshot
+from providers.watch import watch
 from tests.support.failover import (
     AUTHENTICATION,
     CONNECTION,
@@ -65,12 +69,33 @@ CASES = [
     Case("421 at MAIL", {"MAIL": "421 4.7.0 slow down"}, moved(breaker=THROTTLED)),
     # It speaks of the sender, so of the account.
     Case("4xx at MAIL", {"MAIL": "451 4.3.0 later"}, moved(breaker=("open", "other"))),
-    Case("5xx at MAIL", {"MAIL": "550 5.7.1 not you"}, Fate("failed", figure="rejected")),
+    # Another may send for this sender; the account is well.
+    Case("5xx at MAIL", {"MAIL": "550 5.7.1 not you"}, moved(figure="refused")),
+    Case(
+        "sender refused at RCPT",
+        {"RCPT": "553 5.7.1 <a@example.com>: Sender address rejected: not owned by user bob"},
+        moved(figure="refused"),
+    ),
+    Case(
+        "sender refused after the data",
+        {"END": "554 5.2.252 SendAsDenied"},
+        moved(figure="refused", seen=1),
+    ),
+    Case(
+        "relaying denied",
+        {"RCPT": "554 5.7.1 <bob@example.net>: Relay access denied"},
+        moved(breaker=("open", "other")),
+    ),
+    Case(
+        "account suspended",
+        {"MAIL": "554 Your account is suspended"},
+        moved(breaker=("open", "other")),
+    ),
     Case("421 at RCPT", {"RCPT": "421 4.7.0 slow down"}, moved(breaker=THROTTLED)),
     Case("4xx at RCPT", {"RCPT": "450 4.2.1 busy"}, Fate("retry", figure="deferred")),
     Case("5xx at RCPT", {"RCPT": "550 5.1.1 who?"}, Fate("bounced", figure="rejected")),
     Case("4xx at DATA", {"DATA": "451 4.3.0 later"}, Fate("retry", figure="deferred")),
-    Case("5xx at DATA", {"DATA": "554 5.6.0 no"}, Fate("failed", figure="rejected")),
+    Case("5xx at DATA", {"DATA": "554 5.6.0 no"}, Fate("failed", figure="refused")),
     Case("drop at DATA", {"DATA": Drop()}, moved(breaker=CONNECTION)),
     Case("drop before the final dot", {"BODY": Drop(after_bytes=50)}, in_doubt()),
     Case("drop after the final dot", {"END": Drop()}, in_doubt(seen=1)),
@@ -89,7 +114,7 @@ CASES = [
     Case(
         "5xx after the final dot",
         {"END": "554 5.7.1 spam"},
-        Fate("failed", figure="rejected", seen=1),
+        Fate("failed", figure="refused", seen=1),
     ),
     Case("all well", {}, TAKEN),
 ]
@@ -191,6 +216,54 @@ def test_mail_waits_while_its_only_account_is_open_and_nothing_is_failed_by_it(u
         drain()
     assert set(Message.objects.values_list("status", flat=True)) == {"sent"}
     assert len(server.mails) == 5
+
+
+def test_mail_that_no_account_takes_ends_within_its_attempts_with_the_last_ones_words(
+    user: User,
+) -> None:
+    EmailType.objects.update(max_attempts=4)
+    forget_email_types()
+    denied = {"RCPT": "553 5.7.1 Sender address rejected: not owned by user one"}
+    unverified = {"END": "554 Message rejected: Email address is not verified"}
+    with FaultyServer((denied,)) as first, FaultyServer((unverified,)) as second:
+        accounts = [
+            smtp_account(first.port, position=1, hourly_limit=9),
+            smtp_account(second.port, position=2),
+        ]
+        message = queue(user)
+        for _ in range(3):
+            drain()
+            make_due(message.pk)
+            sweep()
+    message.refresh_from_db()
+    assert (message.status, Attempt.objects.count()) == ("failed", 4)
+    assert message.error.startswith("Given up after ")
+    assert message.error.endswith("554 Message rejected: Email address is not verified")
+    assert [breaker_of(account) for account in accounts] == [("", "")] * 2
+    assert not ProviderUsage.objects.filter(reserved__gt=0).exists()
+
+
+def test_an_account_that_relays_for_us_no_more_loses_no_mail_and_is_told_of(user: User) -> None:
+    with (
+        FaultyServer(({"RCPT": "554 5.7.1 Relay access denied"},)) as first,
+        FaultyServer() as second,
+    ):
+        account = smtp_account(first.port, position=1, name="Relay")
+        smtp_account(second.port, position=2)
+        for _ in range(20):
+            queue(user)
+        drain()
+    assert set(Message.objects.values_list("status", flat=True)) == {"sent"}
+    assert len(second.mails) == 20
+    assert breaker_of(account) == ("open", "other")
+    ProviderHealth.objects.update(since=F("since") - timedelta(minutes=3))
+    watch(timezone.now())
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.title) == (
+        "provider.down",
+        "Relay is down: it takes no mail from us",
+    )
+    assert "It said: 554 Relay access denied" in alert.detail
 
 
 def test_only_one_mail_finds_out_that_the_account_still_fails(user: User) -> None:

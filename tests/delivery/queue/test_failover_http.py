@@ -142,7 +142,7 @@ def answers(status: int, headers: dict[str, str] | None = None, body: Any = b"{}
 
 
 def refused(**changes: Any) -> Fate:
-    values: dict[str, Any] = {"status": "failed", "figure": "rejected", "seen": 1}
+    values: dict[str, Any] = {"status": "failed", "figure": "refused", "seen": 1}
     return Fate(**values | changes)
 
 

@@ -21,7 +21,7 @@ from tests.support.mail import queue, simulator
 
 pytestmark = pytest.mark.django_db
 
-REFUSED = Fate("failed", figure="rejected")
+REFUSED = Fate("failed", figure="refused")
 BOUNCED = Fate("bounced", figure="rejected")
 DEFERRED = Fate("retry", figure="deferred")
 FATES = {
@@ -35,7 +35,8 @@ FATES = {
     "mail_421": moved(breaker=THROTTLED),
     # It speaks of the sender, so of the account.
     "mail_deferred": moved(breaker=("open", "other")),
-    "mail_refused": REFUSED,
+    # Another may send for this sender.
+    "mail_refused": moved(figure="refused"),
     "rcpt_421": moved(breaker=THROTTLED),
     "rcpt_deferred": DEFERRED,
     "rcpt_greylisted": DEFERRED,

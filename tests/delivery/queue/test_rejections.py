@@ -83,14 +83,19 @@ def test_all_of_several_are_suppressed_if_each_is_dead(user: User) -> None:
 
 @pytest.mark.parametrize("first", ["550 5.1.1 no such user", "550 no such user"])
 @pytest.mark.parametrize(
-    "second", ["550 5.1.0 Sender address rejected: not here", "550 Your account has been suspended"]
+    ("second", "status"),
+    [
+        ("550 5.1.0 Sender address rejected: not here", "retry"),
+        ("550 Your account has been suspended", "retry"),
+        ("550 5.7.1 refused by policy", "bounced"),
+    ],
 )
 def test_though_all_were_refused_each_is_judged_by_its_own_reply(
-    user: User, first: str, second: str
+    user: User, first: str, second: str, status: str
 ) -> None:
     script: Script = {"RCPT a@example.net": first, "RCPT b@example.net": second}
     message = send(user, script, to=["b@example.net", "a@example.net"])
-    assert message.status == "bounced"
+    assert message.status == status
     assert [row[0] for row in suppressed()] == ["a@example.net"]
 
 
@@ -98,15 +103,16 @@ def test_though_all_were_refused_each_is_judged_by_its_own_reply(
     ("script", "status"),
     [
         ({"RCPT": "552 5.2.2 mailbox full"}, "bounced"),
-        ({"RCPT": "550 5.7.1 blocked using zen.spamhaus.org"}, "failed"),
-        ({"RCPT": "550 5.1.1 <x> rejected: SPF check failed"}, "bounced"),
-        ({"RCPT": "550 Your account has been suspended"}, "bounced"),
+        ({"RCPT": "550 5.7.1 blocked using zen.spamhaus.org"}, "retry"),
+        ({"RCPT": "550 5.7.1 blocked by policy"}, "failed"),
+        ({"RCPT": "550 5.1.1 <x> rejected: SPF check failed"}, "retry"),
+        ({"RCPT": "550 Your account has been suspended"}, "retry"),
         ({"RCPT": "450 4.1.1 User unknown"}, "retry"),
-        ({"MAIL": "550 5.1.1 User unknown"}, "failed"),
-        ({"MAIL": "550 5.1.8 sender domain does not exist"}, "failed"),
+        ({"MAIL": "550 5.1.1 User unknown"}, "retry"),
+        ({"MAIL": "550 5.1.8 sender domain does not exist"}, "retry"),
         ({"END": "554 5.7.1 spam"}, "failed"),
-        ({"END": "550 5.1.1 sender rejected"}, "bounced"),
-        ({"RCPT": "554 5.7.1 Relay access denied"}, "failed"),
+        ({"END": "550 5.1.1 sender rejected"}, "retry"),
+        ({"RCPT": "554 5.7.1 Relay access denied"}, "retry"),
         ({"RCPT": "550 Sorry"}, "bounced"),
     ],
 )
