@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
+from django.db.models import Q
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from accounts.models import User
 
 #: Runs the service: providers, queues, keys, everything but making administrators.
 OPERATOR = "Operator"
@@ -102,6 +105,25 @@ def set_up_roles(*, resets: bool = False) -> dict[str, int | None]:
                 group.permissions.set(chosen)
                 done[name] = len(chosen)
         return done
+
+
+def permissions_beyond(user: User) -> list[int]:
+    """Return the ids of the permissions that a user does not have, and so gives to nobody."""
+    if user.is_superuser:
+        return []
+    own = user.get_all_permissions()
+    rows = Permission.objects.values_list("pk", "content_type__app_label", "codename")
+    return [pk for pk, app, codename in rows if f"{app}.{codename}" not in own]
+
+
+def may_more(other: User, user: User) -> bool:
+    """Tell whether another has, or would have once switched on, rights that a user lacks."""
+    if user.is_superuser:
+        return False
+    if other.is_superuser:
+        return True
+    held = Permission.objects.filter(Q(user=other) | Q(group__user=other))
+    return held.filter(pk__in=permissions_beyond(user)).exists()
 
 
 def matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:

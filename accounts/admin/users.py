@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
 from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -13,6 +14,7 @@ from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from accounts.admin.console import ConsoleAdmin, signed_in
 from accounts.models import User
+from accounts.roles import may_more, permissions_beyond
 from mailservice.core.presentation import moment
 
 if TYPE_CHECKING:
@@ -66,13 +68,16 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
     )
     add_fieldsets = (
         (None, {"fields": ("email", "full_name", "password1", "password2")}),
-        ("Access", {"fields": ("is_staff", "is_superuser")}),
+        ("Access", {"fields": ("is_staff", "is_superuser", "groups")}),
     )
 
     def formfield_for_manytomany(
         self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
-        """Choose roles by typing."""
+        """Choose roles by typing, of those that hold no more rights than one's own."""
+        if db_field.name == "groups":
+            beyond = permissions_beyond(signed_in(request))
+            kwargs["queryset"] = Group.objects.exclude(permissions__in=beyond)
         kwargs["widget"] = widget = UnfoldAdminSelect2MultipleWidget()
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         if field is None:
@@ -86,8 +91,8 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         return super().get_queryset(request).prefetch_related("groups")
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Leave administrators to administrators."""
-        if obj is not None and obj.is_superuser and not signed_in(request).is_superuser:
+        """Leave people to those who have their rights: a new password would hand them over."""
+        if obj is not None and may_more(obj, signed_in(request)):
             return False
         return super().has_change_permission(request, obj)
 
@@ -143,10 +148,10 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin[User]):  # type: ignore[type-arg,m
         change: bool = False,  # noqa: FBT001, FBT002 - Django's signature
         **kwargs: Any,
     ) -> Any:
-        """Return the form; only an administrator gives people more rights."""
+        """Return the form; only an administrator makes administrators."""
         form = super().get_form(request, obj, change=change, **kwargs)
-        if not signed_in(request).is_superuser:
-            for name in ("is_superuser", "is_staff", "groups"):
-                if name in form.base_fields:
-                    form.base_fields[name].disabled = True
+        if not signed_in(request).is_superuser and "is_superuser" in form.base_fields:
+            field = form.base_fields["is_superuser"]
+            field.disabled = True
+            field.help_text = "Only an administrator makes administrators."
         return form

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
@@ -201,3 +201,62 @@ def test_an_operator_makes_no_administrators(as_: As, user: User) -> None:
     client.post(f"/admin/accounts/user/{user.pk}/change/", data)
     user.refresh_from_db()
     assert not user.is_superuser
+
+
+PASSWORD = {"password1": "a quite long phrase", "password2": "a quite long phrase"}
+
+
+def new_user(*roles: str, **changes: str) -> dict[str, Any]:
+    groups = [str(Group.objects.get(name=role).pk) for role in roles]
+    data = {"email": "new@example.com", "usable_password": "true", "is_staff": "on", **PASSWORD}
+    return {**data, "groups": groups, **changes}
+
+
+def test_an_operator_adds_colleagues_with_roles(as_: As, client: Client) -> None:
+    operator = as_(OPERATOR)
+    data = new_user(MARKETER, OPERATOR, is_superuser="on")
+    assert operator.post("/admin/accounts/user/add/", data).status_code == 302
+    made = User.objects.get(email="new@example.com")
+    assert (made.is_staff, made.is_superuser) == (True, False)
+    assert set(made.groups.values_list("name", flat=True)) == {MARKETER, OPERATOR}
+    page = operator.get("/admin/accounts/user/add/").content.decode()
+    assert "Only an administrator makes administrators." in page
+
+
+@pytest.fixture
+def mighty(db: None) -> Group:
+    """A role with a right that operators lack."""
+    group = Group.objects.create(name="Mighty")
+    group.permissions.add(Permission.objects.get(codename="delete_contenttype"))
+    return group
+
+
+def test_nobody_gives_roles_beyond_their_own_rights(as_: As, mighty: Group) -> None:
+    client = as_(OPERATOR)
+    answer = client.post("/admin/accounts/user/add/", new_user("Mighty"))
+    assert list(answer.context["adminform"].form.errors) == ["groups"]
+    assert not User.objects.filter(email="new@example.com").exists()
+
+
+def test_nobody_takes_over_people_who_may_more(as_: As, user: User, mighty: Group) -> None:
+    client = as_(OPERATOR)
+    user.groups.add(mighty)
+    path = f"/admin/accounts/user/{user.pk}/"
+    for is_active in (True, False):  # one who is switched off could be switched on
+        User.objects.filter(pk=user.pk).update(is_active=is_active)
+        assert client.post(f"{path}change/", {"email": user.email}).status_code == 403
+        assert client.post(f"{path}password/", PASSWORD).status_code == 403
+
+
+def test_nobody_puts_rights_into_roles_that_they_lack(as_: As, mighty: Group) -> None:
+    client = as_(OPERATOR)
+    beyond = mighty.permissions.get()
+    own = Permission.objects.get(codename="view_message")
+    path = f"/admin/auth/group/{Group.objects.get(name=MARKETER).pk}/change/"
+    answer = client.post(path, {"name": MARKETER, "permissions": [str(beyond.pk)]})
+    assert list(answer.context["adminform"].form.errors) == ["permissions"]
+    assert client.post(path, {"name": MARKETER, "permissions": [str(own.pk)]}).status_code == 302
+    assert list(Group.objects.get(name=MARKETER).permissions.all()) == [own]
+    path = f"/admin/auth/group/{mighty.pk}/"
+    assert client.post(f"{path}change/", {"name": "Mine", "permissions": []}).status_code == 403
+    assert client.post(f"{path}delete/", {"post": "yes"}).status_code == 403
