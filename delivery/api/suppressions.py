@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 
 MAX_ADDRESSES = 1_000
 _FIELDS = ("email", "emails", "reason", "email_type", "list", "note")
-_SCOPE = {"email_type": "email_type", "list": "list_key"}
+_SCOPE = ("email_type", "list", "scope")
+#: Scopes that no type and no list names, as columns.
+_WIDE_SCOPES = {
+    "all": {"email_type": "", "list_key": ""},
+    "marketing": {"email_type": ALL_MARKETING, "list_key": ""},
+}
 _ADDRESS = ("email", "address")
 
 
@@ -114,6 +119,10 @@ class Suppressions(APIView):
         query = request.query_params
         refuse_unknown(query, {*_ADDRESS, *_SCOPE})
         faults = Faults()
+        for name in _SCOPE:
+            # Whatever was to stand there, it is not every scope.
+            if query.get(name) == "":
+                faults.add(name, "required", "This is empty; leave it out to mean every scope.")
         filters = _filters(query, faults)
         if "address" not in filters and not faults:
             faults.add("email", "required", "Name the address whose suppressions to remove.")
@@ -152,11 +161,25 @@ def _filters(query: Mapping[str, str], faults: Faults) -> dict[str, str]:
         faults.add(given[1], "conflict", "This is given twice, under two names.")
     elif given:
         found["address"] = _address(query[given[0]], given[0], faults)
-    if query.get("email_type"):
+    scopes = [name for name in _SCOPE if query.get(name)]
+    if len(scopes) > 1:
+        faults.add(scopes[1], "conflict", "Give one of email_type, list and scope.")
+    elif "scope" in scopes:
+        found |= _wide_scope(query["scope"], faults)
+        if not given:
+            faults.add("scope", "conflict", "Name an email with it.")
+    elif "email_type" in scopes:
         found["email_type"] = _email_type(query["email_type"], faults)
-    if query.get("list"):
+    elif "list" in scopes:
         found["list_key"] = _list_key(query["list"], faults)
     return found
+
+
+def _wide_scope(value: str, faults: Faults) -> dict[str, str]:
+    if value not in _WIDE_SCOPES:
+        text = "Known are all and marketing; a type is named by email_type, a list by list."
+        faults.add("scope", "invalid_choice", text)
+    return _WIDE_SCOPES.get(value, {})
 
 
 def _addresses(data: Mapping[str, object], faults: Faults) -> list[str]:

@@ -107,7 +107,9 @@ def test_the_list_is_filtered_and_paged(writer):
     assert second["next"] is None
 
 
-@pytest.mark.parametrize("query", ["reason=x", "email=x", "nope=1", "email_type=x", "list=a+b"])
+@pytest.mark.parametrize(
+    "query", ["reason=x", "email=x", "nope=1", "email_type=x", "list=a+b", "scope=all"]
+)
 def test_a_bad_filter_is_refused_by_name(writer, query):
     answer = writer.get(f"/suppressions?{query}")
     assert answer.status_code in {400, 422}
@@ -130,6 +132,35 @@ def test_an_address_is_freed_of_one_scope_or_of_all(writer):
     assert writer.delete(f"/suppressions?email={BOB}").json() == {"removed": 2}
     assert writer.delete(f"/suppressions?email={BOB}").json() == {"removed": 0}
     assert Suppression.objects.get().address == "eve@example.net"
+
+
+def test_the_suppression_of_all_mail_has_a_name_of_its_own(writer):
+    for scope in ({}, {"list": "spring"}, {"email_type": "marketing"}, {"email_type": "*"}):
+        writer.post("/suppressions", {"email": BOB, **scope})
+    found = writer.get(f"/suppressions?email={BOB}&scope=all").json()["results"]
+    assert [row["scope"] for row in found] == ["all"]
+    assert writer.delete(f"/suppressions?email={BOB}&scope=all").json() == {"removed": 1}
+    assert writer.delete(f"/suppressions?email={BOB}&scope=marketing").json() == {"removed": 1}
+    assert scopes_of() == [("", "spring", "manual"), ("marketing", "", "manual")]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("email_type=", "email_type"),
+        ("list=", "list"),
+        ("scope=", "scope"),
+        ("scope=list", "scope"),
+        ("scope=all&list=spring", "scope"),
+        ("email_type=marketing&list=spring", "list"),
+    ],
+)
+def test_a_scope_that_is_none_removes_nothing(writer, query, field):
+    writer.post("/suppressions", {"email": BOB})
+    answer = writer.delete(f"/suppressions?email={BOB}&{query}")
+    assert answer.status_code == 400
+    assert list(answer.json()["details"]) == [field]
+    assert Suppression.objects.count() == 1
 
 
 def test_no_address_removes_nothing(writer):
