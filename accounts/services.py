@@ -59,9 +59,12 @@ def create_user(
             validate_password(password)
         except ValidationError as error:
             raise InvalidInputError.for_field("password", " ".join(error.messages)) from None
-    return User.objects.create_user(
-        email, password, is_staff=is_staff or is_superuser, is_superuser=is_superuser
-    )
+    try:
+        return User.objects.create_user(
+            email, password, is_staff=is_staff or is_superuser, is_superuser=is_superuser
+        )
+    except ValidationError as error:  # such as an address that is too long
+        raise InvalidInputError.for_field("email", " ".join(error.messages)) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def test_a_password_is_set_and_not_printed(db):
     assert User.objects.get().check_password(password)
 
 
-@pytest.mark.parametrize("email", ["nope", "ann@example.com"])
+@pytest.mark.parametrize("email", ["nope", "ann@example.com", f"a@{'b' * 60}{'.b' * 100}.example"])
 def test_a_user_that_cannot_be_created_ends_in_an_error(user, email):
     with pytest.raises(CommandError):
         run("create_user", email, "--json")
@@ -93,6 +93,10 @@ def test_without_json_the_key_alone_is_printed(user):
         ("--user", "nobody@example.com", "--name", "x"),
         ("--user", "ann@example.com", "--name", ""),
         ("--user", "ann@example.com", "--name", "x", "--scopes", "root"),
+        ("--user", "ann@example.com", "--name", "x", "--scopes", " , "),
+        ("--user", "ann@example.com", "--name", "x", "--days", "9999999999"),
+        ("--user", "ann@example.com", "--name", "x", "--days", "0"),
+        ("--user", "ann@example.com", "--name", "x", "--days", "-3"),
     ],
 )
 def test_a_key_that_cannot_be_created_ends_in_an_error(user, arguments):

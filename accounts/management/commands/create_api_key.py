@@ -16,6 +16,11 @@ from mailservice.core.errors import DomainError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from datetime import datetime
+
+
+#: A hundred years; later moments are beyond what the calendar knows.
+MAX_DAYS = 36_525
 
 
 class Command(BaseCommand):
@@ -37,17 +42,13 @@ class Command(BaseCommand):
         user = User.objects.filter(email=options["user"].strip().lower()).first()
         if user is None:
             raise CommandError(f"There is no user {options['user']}: see create_user.")
-        scopes = options["scopes"]
-        days = options["days"]
         try:
             new = create_api_key(
                 user=user,
                 name=options["name"],
-                scopes=None
-                if scopes is None
-                else [scope.strip() for scope in scopes.split(",") if scope.strip()],
+                scopes=_scopes(options["scopes"]),
                 is_test=options["test"],
-                expires_at=None if days is None else timezone.now() + timedelta(days=days),
+                expires_at=_expiry(options["days"]),
             )
         except DomainError as error:
             raise CommandError(error.message) from error
@@ -67,3 +68,20 @@ class Command(BaseCommand):
             )
         else:
             self.stdout.write(new.secret)
+
+
+def _scopes(given: str | None) -> list[str] | None:
+    if given is None:
+        return None
+    scopes = [scope.strip() for scope in given.split(",") if scope.strip()]
+    if not scopes:
+        raise CommandError("--scopes: name one at least, or leave it out for the usual ones.")
+    return scopes
+
+
+def _expiry(days: int | None) -> datetime | None:
+    if days is None:
+        return None
+    if not 1 <= days <= MAX_DAYS:
+        raise CommandError(f"--days: give a number from 1 to {MAX_DAYS:,}.")
+    return timezone.now() + timedelta(days=days)

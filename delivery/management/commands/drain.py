@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from argparse import ArgumentTypeError
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the command line."""
         parser.add_argument("--lane", choices=Lane.labels, default=Lane.BULK.label)
-        parser.add_argument("--seconds", type=float, default=3600, help="stop after so long")
+        parser.add_argument("--seconds", type=_seconds, default=3600, help="stop after so long")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -37,3 +39,10 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(asdict(report)))
         else:
             self.stdout.write(f"{report.claimed} claimed, {report.sent} sent.")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ArgumentTypeError("give a number above 0")
+    return seconds
