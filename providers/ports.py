@@ -67,6 +67,10 @@ class Reason(StrEnum):
     OTHER = "other"
 
 
+#: Reasons of refusals that no mail is to blame for.
+_OF_US = frozenset({Reason.THROTTLED, Reason.AUTHENTICATION, Reason.SETUP})
+
+
 def _unwatched() -> None:
     """Nobody wants to know when a mail is handed over."""
 
@@ -135,11 +139,21 @@ class SendResult:
     retry_after_seconds: float | None = None
     #: The conversation (commands and replies, no credentials, no body); empty when all went well.
     dialogue: str = ""
+    #: False if it went wrong before anything of the mail was said: any mail would have fared so.
+    is_offered: bool = True
 
     @property
     def is_account_fault(self) -> bool:
         """True if the account refused us, not the mail: another may take it."""
         return self.outcome is Outcome.NOT_ACCEPTED and self.scope is Scope.PROVIDER
+
+    @property
+    def spares_the_mail(self) -> bool:
+        """True if the account would have refused any mail, so that it was no attempt at this one.
+
+        A fault in the midst of a mail may be the mail's doing.
+        """
+        return self.is_account_fault and (not self.is_offered or self.reason in _OF_US)
 
 
 class Session(Protocol):

@@ -172,7 +172,7 @@ class Desk:
                 one.job.result = result
         except ConnectError as refusal:
             for one in concerned:
-                one.job.result = refusal.result
+                one.job.result = replace(refusal.result, is_offered=False)
         except Exception as error:  # the port forbids it; one bad adapter must not stop the drain
             logger.exception("The adapter of %s failed", self._name)
             for one in concerned:

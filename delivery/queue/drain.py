@@ -378,7 +378,7 @@ class Drain:
             return
         step = (
             self._assigner.wait_for_account(item, line_of(result), now)
-            if is_fault(result)
+            if result.spares_the_mail
             else self._after(item, provider_id, result, now)
         )
         self._ended.append(Ended(item.message, step, item.attempts))

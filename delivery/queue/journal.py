@@ -385,6 +385,7 @@ def _unpacked(packed: bytes) -> SendResult:
         values["remote_id"],
         values["retry_after_seconds"],
         values["dialogue"],
+        values["is_offered"],
     )
 
 

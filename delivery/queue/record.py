@@ -23,7 +23,6 @@ from delivery.tables import ATTEMPT, ATTEMPT_ROWS, EVENT, EVENT_ROWS
 from mailservice.core.ids import uuid7
 from mailservice.core.sql import RecordSet, to_json
 from providers.figures import TallyBook
-from providers.health import is_fault
 from providers.ledger import Carried, book
 from providers.quotas import Settlement, settle
 
@@ -104,7 +103,8 @@ class Ended:
     def attempt_count(self) -> int:
         """Return the row's new count.
 
-        A claim that tried nothing does not count, nor one that only met accounts which refused us.
+        A claim that tried nothing does not count, nor one after which it waits for an account that
+        would have refused any mail.
         """
         if not self.attempts or self._waits_for_an_account:
             return self.message.attempt - 1
@@ -112,7 +112,7 @@ class Ended:
 
     @property
     def _waits_for_an_account(self) -> bool:
-        return self.step.status is Status.RETRY and is_fault(self.attempts[-1].result)
+        return self.step.status is Status.RETRY and self.attempts[-1].result.spares_the_mail
 
 
 class LeaseLostError(Exception):

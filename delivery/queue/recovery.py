@@ -28,7 +28,6 @@ from delivery.states import EventKind, Lane, Status
 from delivery.tables import write_events
 from mailservice.core.sql import advisory_key, database_now, try_lock_for_transaction
 from providers import quotas
-from providers.health import is_fault
 from providers.ports import Outcome, Reason, Reply, SendResult
 from providers.quotas import mails_of
 from providers.selectors import accounts_by_id
@@ -150,7 +149,7 @@ def _ended(
         now=now,
         jitter=random.random(),  # noqa: S311 - spreads retries, protects nothing
     )
-    if is_fault(result) or (result.is_account_fault and step.status is Status.RETRY):
+    if result.spares_the_mail or (result.is_account_fault and step.status is Status.RETRY):
         # Its worker would have tried the next account at once.
         step = Step(Status.RETRY, line_of(result), due_at=now)
     tried = Tried(

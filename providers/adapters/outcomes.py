@@ -23,6 +23,8 @@ class Verdict:
     scope: Scope = Scope.MESSAGE
     reply: Reply = NO_REPLY
     retry_after_seconds: float | None = None
+    #: See `SendResult`.
+    is_offered: bool = True
 
     def as_result(self, *, dialogue: str = "") -> SendResult:
         """Return the result of a mail whose recipients all share this verdict."""
@@ -33,6 +35,7 @@ class Verdict:
             reply=self.reply,
             retry_after_seconds=self.retry_after_seconds,
             dialogue=dialogue,
+            is_offered=self.is_offered,
         )
 
 
@@ -62,6 +65,7 @@ def combine(
         remote_id=remote_id,
         retry_after_seconds=lead.retry_after_seconds,
         dialogue=dialogue,
+        is_offered=lead.is_offered,
     )
 
 

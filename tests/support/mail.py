@@ -45,6 +45,14 @@ def queue(
     return Message.objects.get(pk=accepted.message_id)
 
 
+def unwritable(user: User, **fields: Any) -> Message:
+    """Accept a message that can then not be written: acceptance refuses what it sees itself."""
+    message = queue(user, text="{{ n | divided_by: m }}", context={"n": 1, "m": 1}, **fields)
+    Message.objects.filter(pk=message.pk).update(context={"n": 1, "m": 0})
+    message.refresh_from_db()
+    return message
+
+
 def drain(lane: Lane = Lane.TRANSACTIONAL, *, seconds: float = 20) -> DrainReport:
     """Drain a lane in this process."""
     return drain_lane(lane=lane, worker="test", seconds=seconds)

@@ -158,7 +158,13 @@ def without_answer(stage: Stage, text: str) -> Verdict:
     """Return what it means that no answer came."""
     if stage is Stage.SENT:
         return Verdict(Outcome.UNKNOWN, Reason.LOST_AFTER_DATA, reply=Reply(text=text))
-    return Verdict(Outcome.NOT_ACCEPTED, Reason.CONNECTION, Scope.PROVIDER, Reply(text=text))
+    return Verdict(
+        Outcome.NOT_ACCEPTED,
+        Reason.CONNECTION,
+        Scope.PROVIDER,
+        Reply(text=text),
+        is_offered=stage is not Stage.UNSENT,
+    )
 
 
 def of_status(status: str | None, answer: Answer, kind: EspKind) -> Verdict:

@@ -18,7 +18,7 @@ from providers.inbox import InboxAdapter
 from providers.models import InboxMail, Provider, ProviderUsage, Reservation, RoutingDecision
 from providers.ports import OutgoingMail
 from providers.selectors import account_config
-from tests.support.mail import drain, make_due, queue, simulator, smtp_account
+from tests.support.mail import drain, make_due, queue, simulator, smtp_account, unwritable
 from tests.support.smtp_server import Drop, FaultyServer, Script, Stall
 
 pytestmark = pytest.mark.django_db
@@ -379,7 +379,7 @@ def test_a_later_message_waits_while_the_head_of_its_sequence_waits(user: User) 
 def test_a_template_problem_fails_one_message_and_no_other(user: User) -> None:
     with serving() as server:
         smtp_account(server.port)
-        bad = queue(user, text="{{ n | divided_by: m }}", context={"n": 1, "m": 0})
+        bad = unwritable(user)
         good = queue(user)
         drain()
     assert (status_of(bad), status_of(good)) == ("failed", "sent")

@@ -37,7 +37,7 @@ from tests.support.failover import (
     let_wait_pass,
     moved,
 )
-from tests.support.mail import drain, make_due, queue, simulator, smtp_account
+from tests.support.mail import drain, make_due, queue, simulator, smtp_account, unwritable
 from tests.support.smtp_server import Drop, FaultyServer, Say, Stall
 
 pytestmark = pytest.mark.django_db
@@ -307,7 +307,7 @@ def test_a_probe_that_cannot_be_composed_leaves_its_turn_to_another(user: User) 
             account.pk, SendResult(Outcome.NOT_ACCEPTED, Reason.CONNECTION, Scope.PROVIDER)
         )
         let_wait_pass()
-        queue(user, text="{{ n | divided_by: m }}", context={"n": 1, "m": 0}, priority=1)
+        unwritable(user, priority=1)
         drain()
         assert breaker_of(account)[0] == "open"
         good = queue(user)

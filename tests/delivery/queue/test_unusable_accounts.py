@@ -153,6 +153,19 @@ def test_refusals_by_the_account_neither_count_nor_lengthen_a_mails_wait(user: U
     assert breaker_of(account)[0] == "closed"
 
 
+@pytest.mark.parametrize("script", [{"RCPT": Drop()}, {"RCPT": "554 5.7.1 Relay access denied"}])
+def test_a_fault_in_the_midst_of_a_mail_may_be_the_mails_and_counts(
+    user: User, script: dict[str, Any]
+) -> None:
+    with FaultyServer((script,)) as server:
+        account = smtp_account(server.port)
+        message = queue(user)
+        drain()
+    message.refresh_from_db()
+    assert (message.status, message.attempt_count) == ("retry", 1)
+    assert breaker_of(account)[0] == "open"
+
+
 def test_a_mail_that_was_never_let_in_is_not_given_up_and_expires_in_time(user: User) -> None:
     with FaultyServer(({"CONNECT": Drop()},)) as server:
         smtp_account(server.port)

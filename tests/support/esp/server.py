@@ -148,7 +148,7 @@ class ApiServer:
         self.requests: list[Request] = []
         self.is_over = threading.Event()
         #: What is done with the next requests, one each, before it behaves again.
-        self.actions: list[Action] = []
+        self.actions: list[Action | None] = []
 
     def __enter__(self) -> Self:
         self._http = _Server(("127.0.0.1", 0), _HttpHandler)
@@ -173,8 +173,8 @@ class ApiServer:
         """Return where it listens."""
         return int(self._http.server_address[1])
 
-    def then(self, *actions: Action) -> None:
-        """Answer the next requests so, one each, instead of properly."""
+    def then(self, *actions: Action | None) -> None:
+        """Answer the next requests so, one each, instead of properly; None: properly."""
         self.actions += actions
 
     def next_action(self) -> Action | None:
