@@ -120,6 +120,7 @@ def _attempt(attempt: Attempt, history: History) -> dict[str, Any]:
         "code": attempt.code or None,
         "enhanced_code": attempt.enhanced_code or None,
         "reply": attempt.reply or None,
+        **_refusal(attempt),
         "remote_id": attempt.remote_id or None,
         "started_at": attempt.started_at,
         "duration_ms": attempt.duration_ms,
@@ -127,6 +128,11 @@ def _attempt(attempt: Attempt, history: History) -> dict[str, Any]:
         "recipients": attempt.recipients or [],
         "routing": history.decisions.get(attempt.decision_id) if attempt.decision_id else None,
     }
+
+
+def _refusal(attempt: Attempt) -> dict[str, str | None]:
+    told = attempt.refusal.data if attempt.refusal is not None else {}
+    return {"class": told.get("class"), "side": told.get("side")}
 
 
 def _timeline(row: Mapping[str, Any], history: History) -> list[dict[str, Any]]:

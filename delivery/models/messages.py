@@ -16,6 +16,7 @@ from delivery.models.types import EmailType
 from delivery.querysets import MessageQuerySet
 from delivery.states import DECISION, UNFINISHED, EventKind, Lane, Status
 from mailservice.core.ids import uuid7
+from providers.bounces import BounceVerdict, classify
 from providers.models import Provider
 from providers.ports import Outcome, Reason, Scope
 
@@ -237,6 +238,14 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}. {self.outcome}"
+
+    @property
+    def refusal(self) -> BounceVerdict | None:
+        """Return what a refusal says of the mail and its recipients; None if it was none."""
+        if self.outcome not in (Outcome.REJECTED, Outcome.NOT_ACCEPTED):
+            return None
+        is_permanent = self.outcome == Outcome.REJECTED
+        return classify(self.code, self.enhanced_code, self.reply, is_permanent=is_permanent)
 
 
 class Event(models.Model):

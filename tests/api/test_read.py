@@ -51,6 +51,33 @@ def test_a_sent_mail_tells_its_whole_story(api: Api, user):
     assert "Hi Bob" not in str(body)
 
 
+def test_a_refusal_is_told_with_class_and_side(api: Api):
+    refusal = {"outcome": "rejected", "reason": "bad_recipient", "text": "5.1.1 No such user"}
+    simulator({"match": "bad@*", **refusal})
+    alone = send(api, to="bad@example.net")
+    drain()
+    (attempt,) = api.get(f"/emails/{alone}").json()["attempts"]
+    assert (attempt["outcome"], attempt["class"], attempt["side"]) == (
+        "rejected",
+        "address",
+        "recipient",
+    )
+
+
+def test_the_timeline_has_who_was_refused_beside_others(api: Api):
+    refusal = {"outcome": "rejected", "reason": "bad_recipient", "text": "5.1.1 No such user"}
+    simulator({"match": "bad@*", **refusal})
+    email_id = send(api, to=["bob@example.net", "bad@example.net"])
+    drain()
+    body = api.get(f"/emails/{email_id}").json()
+    (attempt,) = body["attempts"]
+    assert (attempt["outcome"], attempt["class"], attempt["side"]) == ("accepted", None, None)
+    bounced = body["events"][-1]
+    assert (bounced["type"], bounced["recipient"]) == ("bounced", "bad@example.net")
+    assert bounced["detail"] == "550 5.1.1 No such user"
+    assert bounced["data"] == {"class": "address", "side": "recipient", "code": "5.1.1"}
+
+
 def test_retries_are_counted_from_the_second_attempt(api: Api):
     email_id = send(api)
     for count, expected in [(0, 0), (1, 0), (2, 1), (5, 4)]:

@@ -92,6 +92,47 @@ def test_news_is_told_with_its_data(user: User, make: Make, hook: ApiServer) -> 
     assert (data["status"], data["detail"]) == ("bounced", "No such user")
 
 
+@pytest.mark.parametrize(
+    ("refusal", "kind", "expected"),
+    [
+        (
+            {"reason": "bad_recipient", "text": "5.1.1 No such user"},
+            "email.bounced",
+            ("bounced", "bob@example.net", "address", "recipient", 550),
+        ),
+        (
+            {"reason": "content", "text": "5.7.1 Spam message rejected"},
+            "email.failed",
+            ("failed", "bob@example.net", "content", "sender", 550),
+        ),
+    ],
+)
+def test_a_refusal_is_told_with_whom_and_why(
+    user: User, make: Make, hook: ApiServer, refusal: dict[str, str], kind: str, expected: object
+) -> None:
+    make()
+    simulator({"match": "*", "outcome": "rejected", "code": 550, **refusal})
+    queue(user)
+    drain()
+    work()
+    [told] = [each.json for each in hook.requests]
+    data = told["data"]
+    assert told["type"] == kind
+    facts = tuple(data[name] for name in ("status", "recipient", "class", "side", "code"))
+    assert facts == expected
+    assert data["reply"] == refusal["text"]
+
+
+def test_news_that_names_nobody_is_of_the_only_recipient(
+    user: User, make: Make, hook: ApiServer
+) -> None:
+    make(kinds=["email.delivered"])
+    message = sent_mail(user)
+    apply_news([News(message.pk, EventKind.DELIVERED, timezone.now(), "1")])
+    work()
+    assert hook.requests[0].json["data"]["recipient"] == "bob@example.net"
+
+
 def test_who_was_refused_beside_others_is_told_of_alone(
     user: User, make: Make, hook: ApiServer
 ) -> None:

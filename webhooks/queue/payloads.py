@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from delivery.models import Attempt, Event
 
 
+#: What a message came to because it was refused.
+_REFUSED = frozenset({Status.BOUNCED.value, Status.FAILED.value})
+
+
 def body_of(kind: str, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a request, as Standard Webhooks has it."""
     return {"type": kind, "timestamp": at.isoformat(), "data": dict(data)}
@@ -28,7 +32,7 @@ def message_data(
     `attempt` the last one, for a change of its status.
     """
     return {
-        **(_from_event(event) if event is not None else _from_attempt(kind, row, attempt)),
+        **(_from_event(event, row) if event is not None else _from_attempt(kind, row, attempt)),
         "email_id": str(row["id"]),
         "to": _addresses(row, "to"),
         "cc": _addresses(row, "cc"),
@@ -41,12 +45,12 @@ def message_data(
     }
 
 
-def _from_event(event: Event) -> dict[str, Any]:
+def _from_event(event: Event, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **(event.data or {}),
         "event_id": str(event.pk),
         "status": event.kind,
-        "recipient": event.recipient or None,
+        "recipient": event.recipient or _only_recipient(row),
         "detail": event.detail or None,
     }
 
@@ -54,8 +58,7 @@ def _from_event(event: Event) -> dict[str, Any]:
 def _from_attempt(kind: str, row: Mapping[str, Any], attempt: Attempt | None) -> dict[str, Any]:
     # The message may have moved on meanwhile: what is told is what happened then.
     status = kind.rpartition(".")[2]
-    to = _addresses(row, "to")
-    told: dict[str, Any] = {"status": status, "recipient": to[0] if len(to) == 1 else None}
+    told: dict[str, Any] = {"status": status, "recipient": _only_recipient(row)}
     if status not in {Status.SENT, Status.CANCELLED}:
         told["error"] = row["error"] or None
     if attempt is not None:
@@ -67,7 +70,14 @@ def _from_attempt(kind: str, row: Mapping[str, Any], attempt: Attempt | None) ->
             "reason": attempt.reason or None,
             "remote_id": attempt.remote_id or None,
         }
+        if status in _REFUSED and attempt.refusal is not None:
+            told |= attempt.refusal.data
     return told
+
+
+def _only_recipient(row: Mapping[str, Any]) -> str | None:
+    entries = row["recipients"]
+    return entries[0]["a"] if len(entries) == 1 else None
 
 
 def _addresses(row: Mapping[str, Any], kind: str) -> list[str]:
