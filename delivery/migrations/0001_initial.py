@@ -40,7 +40,8 @@ DROP FUNCTION delivery_refuse_transition();
 
 # What happened is announced to those who listen, in the transaction in which it happened
 # (delivery.announcements; a test compares the kinds). A bounce told by an event is announced there, and
-# so is each recipient's end where they have not all come to the same (delivery.queue.parted).
+# so is each recipient's end where they have not all come to the same (delivery.queue.parted). Opens and
+# clicks that a machine made are kept with their verdict (inbound.verdicts) and not announced.
 ANNOUNCE = """
 CREATE FUNCTION delivery_announce_status() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -65,9 +66,11 @@ BEGIN
 END $$;
 CREATE TRIGGER delivery_event_announce AFTER INSERT ON delivery_event
     FOR EACH ROW WHEN (NEW.kind IN (
-        'delivered', 'delayed', 'bounced', 'soft_bounced', 'complained', 'opened', 'clicked',
+        'delivered', 'delayed', 'bounced', 'soft_bounced', 'complained',
         'unsubscribed', 'resubscribed', 'auto_replied'
-    ) OR (NEW.kind IN ('failed', 'suppressed') AND NEW.recipient <> '')) EXECUTE FUNCTION delivery_announce_event();
+    ) OR (NEW.kind IN ('opened', 'clicked')
+          AND COALESCE(NEW.data->>'verdict', '') NOT IN ('scanner', 'prefetch'))
+      OR (NEW.kind IN ('failed', 'suppressed') AND NEW.recipient <> '')) EXECUTE FUNCTION delivery_announce_event();
 """
 NO_ANNOUNCE = """
 DROP TRIGGER delivery_event_announce ON delivery_event;

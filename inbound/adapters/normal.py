@@ -12,6 +12,7 @@ from uuid import UUID
 
 from delivery.models import SuppressionReason
 from delivery.states import EventKind
+from inbound.adapters.readers import Reader, reader_in
 from mailservice.core.addresses import normalized
 from providers.adapters.esp.messages import METADATA_KEY
 from providers.adapters.esp.webhooks import HOOKS
@@ -29,6 +30,8 @@ _PLAIN = {
     "unsubscribed": EventKind.UNSUBSCRIBED,
     "autoresponded": EventKind.AUTO_REPLIED,
 }
+#: What readers do.
+_READINGS = frozenset({EventKind.OPENED, EventKind.CLICKED})
 _REFUSALS = frozenset({"bounced", "rejected", "failed"})
 _TRANSIENT = BounceVerdict(BounceClass.TRANSIENT, is_hard=False)
 _BY_REASON = {
@@ -66,6 +69,8 @@ class Heard:
     message_id: UUID | None
     #: The provider's id of the mail; empty if metadata has ours.
     remote_id: str
+    #: Who opened or clicked; None for all else.
+    reader: Reader | None = None
 
 
 def heard(event: Any, *, kind: str, received_at: datetime) -> Heard | None:
@@ -76,16 +81,18 @@ def heard(event: Any, *, kind: str, received_at: datetime) -> Heard | None:
         return None
     remote_id = _text(event.message_id, 200)
     ours = _metadata_id(event.metadata)
+    reader = reader_in(event, kind=kind) if meaning in _READINGS else None
     return Heard(
         kind=meaning,
         at=_moment(event.timestamp, received_at),
         key=_key(event, kind),
         recipient="" if _is_guess(event, kind) else _address(event.recipient),
         detail=_detail(event),
-        data=_data(event, verdict),
+        data=_data(event, verdict, reader),
         suppress=suppress,
         message_id=ours or _header_id(remote_id),
         remote_id="" if ours else remote_id,
+        reader=reader,
     )
 
 
@@ -170,13 +177,15 @@ def _detail(event: Any) -> str:
     return _text(event.mta_response, 500) or _text(event.description, 500)
 
 
-def _data(event: Any, verdict: BounceVerdict | None) -> dict[str, Any] | None:
+def _data(
+    event: Any, verdict: BounceVerdict | None, reader: Reader | None
+) -> dict[str, Any] | None:
     found = {
         **(verdict.data if verdict else {}),
         "code": status_in(_reply(event)),
         "reason": _text(event.reject_reason, 40),
         "url": _text(event.click_url, 2000),
-        "user_agent": _text(event.user_agent, 500),
+        "user_agent": _text(reader.user_agent if reader else event.user_agent, 500),
     }
     return {name: value for name, value in found.items() if value} or None
 

@@ -29,6 +29,7 @@ from inbound.adapters.normal import heard
 from inbound.models import EventSource, RawEvent, RawStatus
 from inbound.selectors.matching import Clue, messages_of
 from inbound.services.batches import SOON, RowTable, apply_all_or_each, wait_after
+from inbound.verdicts import HUMAN, REASONS, Verdict, judge_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from inbound.adapters.normal import Heard
+    from inbound.adapters.readers import Reader
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +133,7 @@ def _match(work: Sequence[_Post]) -> None:
 
 
 def _news(source: EventSource, one: Heard, message_id: UUID) -> News:
+    detail, data = (one.detail, one.data) if one.reader is None else _read_by(one, one.reader)
     return News(
         message_id=message_id,
         kind=one.kind,
@@ -138,11 +141,25 @@ def _news(source: EventSource, one: Heard, message_id: UUID) -> News:
         key=f"{source.provider_id}:{one.key}",
         recipient=one.recipient,
         actor=f"provider:{source.provider.name}",
-        detail=one.detail,
-        data=one.data,
+        detail=detail,
+        data=data,
         provider_id=source.provider_id,
         suppress=one.suppress,
     )
+
+
+def _read_by(one: Heard, reader: Reader) -> tuple[str, dict[str, Any]]:
+    """Return detail and data of an open or click, with who it was as far as one can tell."""
+    judgement = judge_told(
+        is_click=one.kind is EventKind.CLICKED,
+        user_agent=reader.user_agent,
+        address=reader.address,
+        said=Verdict(reader.verdict) if reader.verdict else None,
+    )
+    data = {**(one.data or {}), "verdict": judgement.verdict.value}
+    if judgement.verdict in HUMAN:
+        return one.detail, data
+    return f"By a machine: {REASONS[judgement.reason]}.", data
 
 
 def _apply(work: Sequence[_Post]) -> int:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from inbound.verdicts.reasons import Verdict
 from inbound.verdicts.tables import place_of, reason_of_address, reason_of_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
-    from uuid import UUID
 
 #: Hits of a mail farther apart have nothing to do with each other.
 BESIDE = timedelta(seconds=15)
@@ -131,6 +130,8 @@ _RULES: Sequence[Callable[[_Case], Judgement | None]] = (
     _image_proxy,
     _network,
 )
+#: Of a hit that was somebody else's.
+_NOBODY, _NEVER = UUID(int=0), datetime(1970, 1, 1, tzinfo=UTC)
 _NO_SIGN = Judgement(Verdict.PERSON, "no_sign")
 
 
@@ -142,6 +143,29 @@ def judge(hits: Iterable[Facts], *, sent_at: datetime | None) -> dict[UUID, Judg
         hit.id: _judged(_Case(hit, hit.at - sent_at if sent_at else None, bursts.get(hit.id, "")))
         for hit in hits
     }
+
+
+def judge_told(*, is_click: bool, user_agent: str, address: str, said: Verdict | None) -> Judgement:
+    """Return the verdict on what another saw and tells of; `said` is what it takes it for itself.
+
+    It comes alone, without what came beside it, and what is not told is no sign of a machine. An
+    open without the program's name may well be an image server's, which data centres house.
+    """
+    if said is not None:
+        return Judgement(said, "provider_says")
+    hit = Facts(
+        id=_NOBODY,
+        at=_NEVER,
+        is_click=is_click,
+        user_agent=user_agent,
+        address=address,
+    )
+    if user_agent.strip():
+        return _judged(_Case(hit, None, ""))
+    judgement = _network(_Case(hit, None, ""))
+    if judgement is None or (judgement.reason == "data_centre" and not is_click):
+        return _NO_SIGN
+    return judgement
 
 
 def _judged(case: _Case) -> Judgement:

@@ -27,6 +27,7 @@ HUMAN = frozenset({Verdict.PERSON, Verdict.PROXY})
 #: Reason codes as they are stored, in words.
 REASONS: Mapping[str, str] = {
     "no_sign": "no sign of a machine",
+    "provider_says": "the provider itself says so",
     "flood": "more than a person asks for: further ones within that minute are not kept",
     "head": "asked for the head only",
     "prefetch_header": "said itself that it fetches ahead",
