@@ -36,13 +36,13 @@ KEPT = timedelta(days=90)
 #: Deleted by one statement.
 _BATCH = 5_000
 
-#: Columns of a minute: what became of mails, and what was told later. `Tally` has them in order,
-#: the histogram between the two.
-COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults", "refused")
+#: Columns of a minute: what became of mails, and what was told later. `Tally` has them in this
+#: order, the histogram between the two.
+COUNTS = ("accepted", "deferred", "rejected", "unknown", "faults", "refused", "accepted_mails")
 RETURNS = ("delivered", "bounced", "complained", "blocked")
 _OF_THE_RECIPIENT = frozenset({Reason.BAD_RECIPIENT, Reason.MAILBOX})
 _MEDIAN, _NEARLY_ALL = 0.5, 0.95
-#: Of fewer accepted mails no rate of what came back is told: it would be chance.
+#: Of fewer accepted mails (recipients) no rate of what came back is told: it would be chance.
 MIN_ACCEPTED = 100
 
 
@@ -78,6 +78,8 @@ class Tally:
     unknown: int = 0
     faults: int = 0
     refused: int = 0
+    #: Recipients of `accepted`: what came back is told by recipient.
+    accepted_mails: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     # Told later, of mails of that time or of earlier ones.
     delivered: int = 0
@@ -95,12 +97,14 @@ class Tally:
         return self.accepted + self.deferred + self.unknown + self.faults + self.refused
 
     @property
-    def kept(self) -> int:
-        """Return the accepted mails less those that came back because of the account itself.
+    def kept(self) -> float:
+        """Return `accepted` less the share that came back because of the account itself.
 
         Dead addresses and complaints speak of the list and the mail, not of who carried it.
         """
-        return max(0, self.accepted - self.blocked)
+        if not self.accepted_mails:
+            return self.accepted
+        return max(0.0, self.accepted - self.blocked * self.accepted / self.accepted_mails)
 
     @property
     def success_rate(self) -> float | None:
@@ -110,17 +114,17 @@ class Tally:
     @property
     def bounce_rate(self) -> float | None:
         """Return the share of accepted mails that came back for good; None of too few."""
-        return _share(self.bounced, self.accepted)
+        return _share(self.bounced, self.accepted_mails)
 
     @property
     def complaint_rate(self) -> float | None:
         """Return the share of accepted mails that were called spam; None of too few."""
-        return _share(self.complained, self.accepted)
+        return _share(self.complained, self.accepted_mails)
 
     @property
     def block_rate(self) -> float | None:
         """Return the share of accepted mails that came back due to the account; None of too few."""
-        return _share(self.blocked, self.accepted)
+        return _share(self.blocked, self.accepted_mails)
 
     @property
     def p50_ms(self) -> float | None:
@@ -133,9 +137,9 @@ class Tally:
         return percentile(self.latency, _NEARLY_ALL)
 
 
-def _share(returned: int, accepted: int) -> float | None:
+def _share(returned: int, mails: int) -> float | None:
     """Return a part of the accepted mails, 0 to 1: what came back may be of earlier mails."""
-    return min(1.0, returned / accepted) if accepted >= MIN_ACCEPTED else None
+    return min(1.0, returned / mails) if mails >= MIN_ACCEPTED else None
 
 
 class TallyBook:
@@ -144,14 +148,15 @@ class TallyBook:
     def __init__(self) -> None:
         self._tallies: dict[UUID, Tally] = {}
 
-    def note(self, provider_id: UUID, result: SendResult, duration_ms: int) -> None:
-        """Note one attempt."""
+    def note(self, provider_id: UUID, result: SendResult, duration_ms: int, *, mails: int) -> None:
+        """Note one attempt by which `mails` recipients were served: see `quotas.mails_of`."""
         tally = self._tallies.get(provider_id)
         if tally is None:
             tally = self._tallies[provider_id] = Tally()
         outcome = result.outcome
         if outcome is Outcome.ACCEPTED:
             tally.accepted += 1
+            tally.accepted_mails += mails
             tally.latency[bucket_of(duration_ms)] += 1
         elif outcome is Outcome.NOT_ACCEPTED:
             _note_refusal(tally, result)
@@ -206,12 +211,7 @@ def parameters_of(tally: Tally, now: datetime) -> dict[str, int | str | datetime
     """Return the parameters of `ADD`."""
     return {
         "minute": now.replace(second=0, microsecond=0),
-        "accepted": tally.accepted,
-        "deferred": tally.deferred,
-        "rejected": tally.rejected,
-        "unknown": tally.unknown,
-        "faults": tally.faults,
-        "refused": tally.refused,
+        **{name: getattr(tally, name) for name in COUNTS},
         # As text its type does not vary with its values, so the statement stays prepared.
         "latency": f"{{{','.join(map(str, tally.latency))}}}",
     }

@@ -1,4 +1,7 @@
-"""What comes back of accounts' mails: bounces and complaints against the mails they accepted."""
+"""What comes back of accounts' mails: bounces and complaints against the mails they accepted.
+
+A mail is a recipient, as in quotas and costs: each of a message's recipients may bounce.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _STAYS_ABOVE = 0.8
 
 # Latencies, most of a row, are not touched.
 _LATELY = """
-SELECT provider_id, sum(accepted)::bigint, sum(bounced)::bigint, sum(complained)::bigint,
+SELECT provider_id, sum(accepted_mails)::bigint, sum(bounced)::bigint, sum(complained)::bigint,
        sum(blocked)::bigint
   FROM providers_providerminute
  WHERE minute > %s
@@ -34,10 +37,10 @@ SELECT provider_id, sum(accepted)::bigint, sum(bounced)::bigint, sum(complained)
 HAVING sum(bounced) + sum(complained) > 0
 """
 _WINDOWS = """
-SELECT coalesce(accepted, 0), coalesce(bounced, 0), coalesce(complained, 0), coalesce(blocked, 0)
+SELECT coalesce(mails, 0), coalesce(bounced, 0), coalesce(complained, 0), coalesce(blocked, 0)
   FROM unnest(%s::timestamptz[]) WITH ORDINALITY AS w (starts_at, place)
  CROSS JOIN LATERAL (
-    SELECT sum(accepted)::bigint AS accepted, sum(bounced)::bigint AS bounced,
+    SELECT sum(accepted_mails)::bigint AS mails, sum(bounced)::bigint AS bounced,
            sum(complained)::bigint AS complained, sum(blocked)::bigint AS blocked
       FROM providers_providerminute
      WHERE provider_id = %s AND minute >= starts_at
@@ -53,20 +56,20 @@ class Rate:
     #: Of its alert.
     kind: str
     count: int
-    accepted: int
+    mails: int
     #: In percent: (warning, critical).
     thresholds: tuple[float, float]
 
     @property
     def percent(self) -> float:
         """Return the rate; more may come back within a time than was accepted in it."""
-        return min(100.0, 100 * self.count / self.accepted) if self.accepted else 0.0
+        return min(100.0, 100 * self.count / self.mails) if self.mails else 0.0
 
     def severity(self, *, is_open: bool) -> Severity | None:
         """Return how bad it is, None if it is not; what is open stays open a little longer."""
         warning, critical = self.thresholds
         part = _STAYS_ABOVE if is_open else 1
-        if self.accepted < settings.RATE_ALERT_MIN_MAILS * part or self.percent < warning * part:
+        if self.mails < settings.RATE_ALERT_MIN_MAILS * part or self.percent < warning * part:
             return None
         return Severity.CRITICAL if self.percent >= critical else Severity.WARNING
 
@@ -74,15 +77,15 @@ class Rate:
 def rates_of(tally: Tally) -> tuple[Rate, Rate]:
     """Return what alerts look at: bounces, then complaints."""
     return (
-        Rate(BOUNCE_RATE, tally.bounced, tally.accepted, settings.BOUNCE_RATE_ALERT),
-        Rate(COMPLAINT_RATE, tally.complained, tally.accepted, settings.COMPLAINT_RATE_ALERT),
+        Rate(BOUNCE_RATE, tally.bounced, tally.accepted_mails, settings.BOUNCE_RATE_ALERT),
+        Rate(COMPLAINT_RATE, tally.complained, tally.accepted_mails, settings.COMPLAINT_RATE_ALERT),
     )
 
 
 def returned_since(moment: datetime) -> dict[UUID, Tally]:
     """Return the accounts of whose mails anything came back in the minutes after `moment`.
 
-    The tallies tell only accepted, bounced, complained and blocked.
+    The tallies tell only accepted mails, bounced, complained and blocked.
     """
     with connection.cursor() as cursor:
         cursor.execute(_LATELY, [moment])
@@ -97,4 +100,4 @@ def returned_in(provider_id: UUID, starts: Sequence[datetime]) -> list[Tally]:
 
 
 def _tally(row: Sequence[int]) -> Tally:
-    return Tally(accepted=row[0], bounced=row[1], complained=row[2], blocked=row[3])
+    return Tally(accepted_mails=row[0], bounced=row[1], complained=row[2], blocked=row[3])

@@ -289,7 +289,7 @@ def _returned(provider: Provider, rate: Rate, severity: Severity) -> Finding:
         str(provider.pk),
         severity,
         f"{rate.percent:.3g} % of the mails of {provider.name} {words} in 24 hours",
-        f"{rate.count:,} of {rate.accepted:,} mails. {advice}",
+        f"{rate.count:,} of {rate.mails:,} mails. {advice}",
         console_path("providers_provider_change", provider.pk),
     )
 

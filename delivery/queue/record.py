@@ -239,7 +239,7 @@ def _tallies(ended: Iterable[Ended]) -> dict[UUID, Tally]:
         if not item.message.is_test:
             for tried in item.attempts:
                 if tried.provider_id is not None:
-                    book.note(tried.provider_id, tried.result, tried.duration_ms)
+                    book.note(tried.provider_id, tried.result, tried.duration_ms, mails=tried.mails)
     return book.take()
 
 

@@ -272,7 +272,7 @@ def returned_rows(provider_id: UUID, now: datetime) -> list[ReturnedRow]:
     spans = performance.SPANS
     tallies = returned_in(provider_id, [now - reach for reach in spans.values()])
     if not any(
-        each.accepted or each.bounced or each.blocked or each.complained for each in tallies
+        each.accepted_mails or each.bounced or each.blocked or each.complained for each in tallies
     ):
         return []
     rows = []
@@ -281,7 +281,7 @@ def returned_rows(provider_id: UUID, now: datetime) -> list[ReturnedRow]:
         rows.append(
             ReturnedRow(
                 span,
-                tally.accepted,
+                tally.accepted_mails,
                 tally.bounced,
                 small_percent(tally.bounce_rate),
                 return_tone(tally.bounce_rate, bounced.thresholds),

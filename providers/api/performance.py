@@ -142,6 +142,7 @@ def present_tally(tally: Tally) -> dict[str, Any]:
         "unknown": tally.unknown,
         "faults": tally.faults,
         "refused": tally.refused,
+        "accepted_mails": tally.accepted_mails,
         "success_rate": _rounded(tally.success_rate, 4),
         "rejection_rate": _rounded(tally.rejected / answered if answered else None, 4),
         "p50_ms": _rounded(tally.p50_ms, 1),

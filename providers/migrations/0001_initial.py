@@ -248,6 +248,7 @@ class Migration(migrations.Migration):
                 ('unknown', models.PositiveIntegerField(default=0)),
                 ('faults', models.PositiveIntegerField(default=0)),
                 ('refused', models.PositiveIntegerField(default=0)),
+                ('accepted_mails', models.PositiveIntegerField(default=0)),
                 ('delivered', models.PositiveIntegerField(db_default=0, default=0)),
                 ('bounced', models.PositiveIntegerField(db_default=0, default=0)),
                 ('complained', models.PositiveIntegerField(db_default=0, default=0)),

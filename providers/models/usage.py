@@ -138,7 +138,9 @@ class ProviderMinute(models.Model):
     faults = models.PositiveIntegerField(default=0)
     #: It refused the mail for what it holds or who sends it, or the recipient's side did so.
     refused = models.PositiveIntegerField(default=0)
-    # What came back later, by the minute in which it was told.
+    #: Recipients of the accepted: rates of what comes back are of these.
+    accepted_mails = models.PositiveIntegerField(default=0)
+    # What came back later, by recipient and by the minute in which it was told.
     delivered = models.PositiveIntegerField(default=0, db_default=0)
     #: For good, on account of the recipient.
     bounced = models.PositiveIntegerField(default=0, db_default=0)

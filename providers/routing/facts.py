@@ -26,7 +26,7 @@ NEUTRAL_P50_MS, NEUTRAL_P95_MS = 500, 2_000
 _PRIOR_MAILS, _PRIOR_TAKEN = 20, 19
 
 
-def success_rate(taken: int, tried: int) -> float:
+def success_rate(taken: float, tried: int) -> float:
     """Return the share of mails an account takes and keeps, between 0 and 1 but never either.
 
     (taken + 19) / (tried + 20): the mean of a Beta(19, 1) prior updated by what was seen, so that

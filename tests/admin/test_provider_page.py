@@ -72,11 +72,11 @@ def test_the_figures_of_the_last_hour_and_day_are_told(root: Client, smtp: Provi
 
 def test_what_came_back_is_told_for_each_span_with_its_colour(root: Client, smtp: Provider) -> None:
     now = timezone.now()
-    add(smtp.pk, Tally(accepted=99), now)
+    add(smtp.pk, Tally(accepted_mails=99), now)
     add_returns({smtp.pk: Returns(bounced=1)}, now)
-    add(smtp.pk, Tally(accepted=901), now - timedelta(hours=2))
+    add(smtp.pk, Tally(accepted_mails=901), now - timedelta(hours=2))
     add_returns({smtp.pk: Returns(bounced=59, complained=3, blocked=21)}, now - timedelta(hours=3))
-    add(smtp.pk, Tally(accepted=9000), now - timedelta(days=20))
+    add(smtp.pk, Tally(accepted_mails=9000), now - timedelta(days=20))
     rows = {row.span: row for row in panel(root, smtp)["returned"]}
     hour, day, month = rows["1h"], rows["24h"], rows["30d"]
     assert (hour.bounced, hour.bounce_rate, hour.complaint_rate) == (1, "too few", "too few")

@@ -25,6 +25,7 @@ NOTHING = {
     "unknown": 0,
     "faults": 0,
     "refused": 0,
+    "accepted_mails": 0,
     "success_rate": None,
     "rejection_rate": None,
     "p50_ms": None,
@@ -47,7 +48,11 @@ def add(provider: Provider, ago: timedelta, accepted: int, **counts: int) -> Non
     latency = [0] * BUCKETS
     latency[4] = accepted
     now = timezone.now() - ago
-    figures.add(provider.pk, Tally(accepted=accepted, latency=latency, **counts), now)
+    figures.add(
+        provider.pk,
+        Tally(accepted=accepted, latency=latency, **{"accepted_mails": accepted} | counts),
+        now,
+    )
     figures.forget_recent()
 
 
@@ -78,6 +83,7 @@ def test_sums_of_a_window_with_rates_percentiles_and_the_score(api: Api, user: U
             "unknown": 5,
             "faults": 10,
             "refused": 0,
+            "accepted_mails": 100,
             "success_rate": 0.8,
             "rejection_rate": 0.2,
             "p50_ms": 12.0,

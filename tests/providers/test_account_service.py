@@ -63,7 +63,7 @@ def test_the_choice_sees_breaker_and_figures() -> None:
     provider = create()
     book = figures.TallyBook()
     for _ in range(3):
-        book.note(provider.pk, SendResult(Outcome.ACCEPTED), 100)
+        book.note(provider.pk, SendResult(Outcome.ACCEPTED), 100, mails=1)
     figures.add(provider.pk, book.take()[provider.pk], timezone.now())
     health.open_breaker(provider.pk, FAULT)
     (state,) = take_snapshot(timezone.now()).providers

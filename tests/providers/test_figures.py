@@ -40,7 +40,7 @@ def account(name: str = "account") -> Provider:
 def write(provider: Provider, *results: SendResult, now: datetime = NOW, ms: int = 10) -> None:
     book = TallyBook()
     for result in results:
-        book.note(provider.pk, result, ms)
+        book.note(provider.pk, result, ms, mails=1)
     settle(book, now)
 
 
@@ -104,11 +104,25 @@ def test_mail_that_is_refused_for_other_reasons_speaks_against_the_account() -> 
 )
 def test_whose_fault_a_refusal_is(result: SendResult, column: str) -> None:
     book, provider_id = TallyBook(), uuid7()
-    book.note(provider_id, result, 1)
+    book.note(provider_id, result, 1, mails=1)
     tally = book.take()[provider_id]
     assert {name: getattr(tally, name) for name in COUNTS if getattr(tally, name)} == (
         {column: 1} if column else {}
     )
+
+
+def test_rates_of_what_came_back_are_of_recipients() -> None:
+    tally = Tally(accepted=60, accepted_mails=600, bounced=7, complained=3, blocked=60)
+    rates = (tally.bounce_rate, tally.complaint_rate, tally.block_rate)
+    assert rates == (7 / 600, 3 / 600, 0.1)
+    assert Tally(accepted=100, accepted_mails=99, bounced=7).bounce_rate is None
+
+
+def test_what_was_blocked_is_taken_off_as_a_share() -> None:
+    assert Tally(accepted=60, accepted_mails=600, blocked=60).kept == 54
+    assert Tally(accepted=60, accepted_mails=60, blocked=60).kept == 0
+    assert Tally(accepted=6, accepted_mails=6, blocked=7).kept == 0
+    assert Tally(blocked=7).kept == 0
 
 
 @pytest.mark.django_db
@@ -137,9 +151,9 @@ def test_results_add_up_in_the_row_of_their_minute() -> None:
 def test_accounts_have_figures_of_their_own_and_one_that_is_gone_has_none() -> None:
     one, two = account("one"), account("two")
     book = TallyBook()
-    book.note(two.pk, ACCEPTED, 1)
-    book.note(uuid7(), ACCEPTED, 1)
-    book.note(one.pk, REJECTED, 1)
+    book.note(two.pk, ACCEPTED, 1, mails=1)
+    book.note(uuid7(), ACCEPTED, 1, mails=1)
+    book.note(one.pk, REJECTED, 1, mails=1)
     settle(book)
     settle(book)
     sums = figures.sums_since(NOW - MINUTE)
@@ -187,7 +201,7 @@ def test_racing_recorders_lose_nothing() -> None:
                 book = TallyBook()
                 # In another order each time: rows are taken in one.
                 for provider in accounts[number % 4 :] + accounts[: number % 4]:
-                    book.note(provider.pk, ACCEPTED, number)
+                    book.note(provider.pk, ACCEPTED, number, mails=1)
                 settled = [Settlement(each.pk, "UTC", 0, 1) for each in accounts[number % 4 :]]
                 settle(book, NOW, *settled)
         finally:
@@ -207,7 +221,7 @@ def test_the_first_mails_of_an_account_count_once() -> None:
     provider = account()
     for _ in range(2):
         book = TallyBook()
-        book.note(provider.pk, ACCEPTED, 1)
+        book.note(provider.pk, ACCEPTED, 1, mails=1)
         settle(book, NOW, Settlement(provider.pk, "UTC", 0, 1))
     assert ProviderMinute.objects.get().accepted == 2
     assert ProviderUsage.objects.get().total_count == 2

@@ -45,7 +45,7 @@ def test_sums_hold_what_began_since_for_every_account_asked_for(db: None) -> Non
     found = windows([busy.pk, quiet.pk], since=since)
     latency = [0] * BUCKETS
     latency[4] = 3
-    assert found == {busy.pk: Tally(3, 3, 4, 5, 6, 7, latency), quiet.pk: Tally()}
+    assert found == {busy.pk: Tally(3, 3, 4, 5, 6, 7, 0, latency), quiet.pk: Tally()}
     assert windows([], since=since) == {}
 
 

@@ -248,10 +248,10 @@ def come_back(account: Provider, at: datetime = NOW, **counts: int) -> None:
 def test_bounces_are_told_from_5_percent_of_500_mails_and_are_critical_from_10(
     account: Provider,
 ) -> None:
-    add(account.pk, Tally(accepted=499), NOW)
+    add(account.pk, Tally(accepted_mails=499), NOW)
     come_back(account, bounced=25)
     assert watch(NOW) == 0
-    add(account.pk, Tally(accepted=1), NOW)
+    add(account.pk, Tally(accepted_mails=1), NOW)
     assert [watch(NOW) for _ in range(2)] == [1, 0]
     alert = Alert.objects.get()
     assert (alert.kind, alert.severity, alert.subject) == (
@@ -270,10 +270,19 @@ def test_bounces_are_told_from_5_percent_of_500_mails_and_are_critical_from_10(
     )
 
 
+def test_bounces_are_of_recipients_as_the_mails_are(account: Provider) -> None:
+    add(account.pk, Tally(accepted=60, accepted_mails=600), NOW)
+    come_back(account, bounced=7)
+    assert watch(NOW) == 0
+    come_back(account, bounced=23)
+    assert watch(NOW) == 1
+    assert Alert.objects.get().detail.startswith("30 of 600 mails.")
+
+
 def test_complaints_are_told_from_a_tenth_of_a_percent_and_are_critical_from_three(
     account: Provider,
 ) -> None:
-    add(account.pk, Tally(accepted=2000), NOW)
+    add(account.pk, Tally(accepted_mails=2000), NOW)
     come_back(account, complained=1)
     assert watch(NOW) == 0
     come_back(account, complained=1)
@@ -286,14 +295,14 @@ def test_complaints_are_told_from_a_tenth_of_a_percent_and_are_critical_from_thr
 
 
 def test_a_rate_that_dances_about_its_threshold_is_told_once(account: Provider) -> None:
-    add(account.pk, Tally(accepted=1000), NOW)
+    add(account.pk, Tally(accepted_mails=1000), NOW)
     come_back(account, bounced=50)
     watch(NOW)
-    add(account.pk, Tally(accepted=249), NOW)
+    add(account.pk, Tally(accepted_mails=249), NOW)
     # 4.003 %: below what opens it, not below four fifths of that.
     assert watch(NOW) == 0
     assert open_now() == [("provider.bounce_rate", "warning")]
-    add(account.pk, Tally(accepted=2), NOW)
+    add(account.pk, Tally(accepted_mails=2), NOW)
     assert watch(NOW) == 1
     assert open_now() == []
     assert Alert.objects.get().closing.startswith("Few enough of its mails come back again")
@@ -303,7 +312,7 @@ def test_a_rate_that_dances_about_its_threshold_is_told_once(account: Provider) 
 
 
 def test_what_came_back_is_forgotten_after_24_hours(account: Provider) -> None:
-    add(account.pk, Tally(accepted=1000), NOW)
+    add(account.pk, Tally(accepted_mails=1000), NOW)
     come_back(account, bounced=100)
     assert watch(NOW + timedelta(hours=23, minutes=59)) == 1
     assert watch(NOW + timedelta(hours=24)) == 1
@@ -312,7 +321,7 @@ def test_what_came_back_is_forgotten_after_24_hours(account: Provider) -> None:
 
 def test_thresholds_are_settings(account: Provider, settings) -> None:
     settings.BOUNCE_RATE_ALERT, settings.RATE_ALERT_MIN_MAILS = (1.0, 2.0), 100
-    add(account.pk, Tally(accepted=100), NOW)
+    add(account.pk, Tally(accepted_mails=100), NOW)
     come_back(account, bounced=1)
     watch(NOW)
     assert open_now() == [("provider.bounce_rate", "warning")]

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import User
@@ -12,10 +13,11 @@ from delivery.models import EmailType, Message
 from delivery.queue.sweep import sweep
 from mailservice.core.ids import uuid7
 from providers import quotas
-from providers.models import Provider, ProviderUsage, Reservation
+from providers.models import Provider, ProviderMinute, ProviderUsage, Reservation
 from providers.routing import MessageFacts, ProviderState, Skip, Snapshot, choose
 from providers.selectors import forget_snapshot, take_snapshot
-from tests.support.mail import drain, make_due, queue, simulator
+from tests.support.mail import drain, make_due, queue, simulator, smtp_account
+from tests.support.smtp_server import FaultyServer
 
 pytestmark = pytest.mark.django_db
 
@@ -194,3 +196,14 @@ def test_messages_of_different_sizes_do_not_share_a_decision() -> None:
     snapshot = Snapshot(timezone.now(), [state])
     facts = [MessageFacts(OWNER, "news", "a@example.com", recipient_count=n) for n in (5, 6)]
     assert [snapshot.decide(each).provider_id for each in facts] == [state.provider_id, None]
+
+
+def test_an_accounts_figures_tell_how_many_recipients_it_took(user: User) -> None:
+    refuse = {"RCPT dead@example.net": "550 5.1.1 no such user"}
+    with FaultyServer((refuse,)) as server:
+        smtp_account(server.port, max_connections=1)
+        queue(user, to=["a@example.net", "b@example.net", "dead@example.net"])
+        queue(user, to="c@example.net")
+        drain()
+    row = ProviderMinute.objects.aggregate(Sum("accepted"), Sum("accepted_mails"))
+    assert row == {"accepted__sum": 2, "accepted_mails__sum": 3}
