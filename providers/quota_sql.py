@@ -1,7 +1,7 @@
 """The statements of `providers.quotas`: each guarded, over the account's single usage row.
 
-Parameters: `hour`, `day`, `month` are the starts of the worker's own windows, `now` is its time and
-`latest` how far another's may be ahead of it.
+Parameters: `hour`, `day`, `month` are the starts of the worker's own windows in the time zone
+`zone`, `now` is its time and `latest` how far another's may be ahead of it.
 """
 
 from providers.figures import ADD
@@ -11,10 +11,14 @@ def _is_running(window: str, row: str = "") -> str:
     """Return the SQL condition that the row's window is the one to count in.
 
     It is the worker's own. Or it begins after the worker's now: while that one waited for the row,
-    another has opened the next window, which is not to be turned back.
+    another has opened the next window, which is not to be turned back. Or it is of another time
+    zone: that was changed, and the worker does not know yet.
     """
     start = f"{row}{window}_start"
-    return f"({start} = %({window})s OR {start} BETWEEN %(now)s AND %(latest)s)"
+    return (
+        f"({start} = %({window})s OR {start} BETWEEN %(now)s AND %(latest)s"
+        f" OR {row}time_zone <> %(zone)s)"
+    )
 
 
 def _count(window: str, row: str = "") -> str:
@@ -72,12 +76,14 @@ WITH current AS (
 SELECT n FROM granted
 """  # noqa: S608 - names from this module only, values are parameters
 
+# Not while the account's time zone is being changed, and not with windows of the one before.
 ENSURE = """
 INSERT INTO providers_providerusage
-    (provider_id, hour_start, hour_count, day_start, day_count, month_start, month_count,
+    (provider_id, time_zone, hour_start, hour_count, day_start, day_count, month_start, month_count,
      total_count, reserved)
-SELECT id, %(hour)s, 0, %(day)s, 0, %(month)s, 0, 0, 0
-  FROM providers_provider WHERE id = %(provider)s
+SELECT id, time_zone, %(hour)s, 0, %(day)s, 0, %(month)s, 0, 0, 0
+  FROM (SELECT id, time_zone FROM providers_provider WHERE id = %(provider)s FOR SHARE) p
+ WHERE time_zone = %(zone)s
 ON CONFLICT DO NOTHING
 """
 

@@ -98,7 +98,7 @@ def reserve(
     A mail is a recipient. `urgent` of them are of messages of priority 1. They are granted first,
     and may use what is kept for them.
     """
-    parameters: dict[str, UUID | int | datetime | date] = {
+    parameters: dict[str, UUID | int | str | datetime | date] = {
         "provider": provider_id,
         "lease": lease_id,
         "wanted": wanted,
@@ -116,9 +116,10 @@ def reserve(
     return int(row[0]) if row else 0
 
 
-def _frame(now: datetime, time_zone: str) -> dict[str, datetime | date]:
+def _frame(now: datetime, time_zone: str) -> dict[str, datetime | date | str]:
     frame = windows(now, time_zone)
     return {
+        "zone": time_zone,
         "hour": frame.hour_start,
         "day": frame.day_start,
         "month": frame.month_start,

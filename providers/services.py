@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from zoneinfo import available_timezones
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from mailservice.core.addresses import AddressError, check_name, domain_of, parse_email
 from mailservice.core.errors import InvalidInputError, NotFoundError
@@ -37,6 +38,7 @@ from providers.return_paths import parse_return_path
 from providers.routing import is_among, parse_domain_pattern
 from providers.selectors import forget_snapshot
 from providers.warm_up import check_warm_up
+from providers.zones import move_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -137,9 +139,12 @@ def update_provider(provider_id: UUID, **changes: Unpack[ProviderChanges]) -> Pr
     Raises `NotFoundError` and `InvalidInputError` with every fault.
     """
     with transaction.atomic():
-        provider = Provider.objects.select_for_update().filter(pk=provider_id).first()
+        # Its key stays, so nobody waits who only refers to it.
+        locked = Provider.objects.select_for_update(no_key=True)
+        provider = locked.filter(pk=provider_id).first()
         if provider is None:
             raise NotFoundError("There is no such provider.")
+        time_zone = provider.time_zone
         given = changes.pop("secrets", {})
         merged = {**(provider.secrets or {}), **given}
         settings = changes.pop("settings", None)
@@ -153,7 +158,12 @@ def update_provider(provider_id: UUID, **changes: Unpack[ProviderChanges]) -> Pr
         for field, value in changes.items():
             setattr(provider, field, value)
         provider.name = provider.name.strip()
-        return _save(provider, {key: value for key, value in merged.items() if value is not None})
+        _save(provider, {key: value for key, value in merged.items() if value is not None})
+        if provider.time_zone != time_zone:
+            move_windows(
+                provider.pk, before=time_zone, after=provider.time_zone, now=timezone.now()
+            )
+    return provider
 
 
 def delete_provider(provider_id: UUID) -> None:

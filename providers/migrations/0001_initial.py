@@ -94,6 +94,7 @@ class Migration(migrations.Migration):
             name='ProviderUsage',
             fields=[
                 ('provider', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='usage', serialize=False, to='providers.provider')),
+                ('time_zone', models.CharField(default='UTC', max_length=64)),
                 ('hour_start', models.DateTimeField()),
                 ('hour_count', models.PositiveIntegerField(default=0)),
                 ('day_start', models.DateTimeField()),

@@ -18,12 +18,14 @@ class ProviderUsage(models.Model):
     """How much of its quotas an account has used: one row each, changed by guarded statements only.
 
     A count belongs to the window that began at `*_start`; an older window reads as zero, so no
-    reset has to run. `reserved` is what workers may still send under reservations they hold.
+    reset has to run. Days and months are those of `time_zone`: see `zones`. `reserved` is what
+    workers may still send under reservations they hold.
     """
 
     provider = models.OneToOneField(
         Provider, on_delete=models.CASCADE, primary_key=True, related_name="usage"
     )
+    time_zone = models.CharField(max_length=64, default="UTC")
     hour_start = models.DateTimeField()
     hour_count = models.PositiveIntegerField(default=0)
     day_start = models.DateTimeField()
