@@ -13,8 +13,10 @@ from csp.middleware import CSPMiddleware
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import BadRequest
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.deprecation import MiddlewareMixin
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]  # ships none
 
 if TYPE_CHECKING:
@@ -53,6 +55,18 @@ class ContentPolicy(CSPMiddleware):
 
 class StaticFiles(_PagesOnly, WhiteNoiseMiddleware):  # type: ignore[misc]  # as above
     """Serves static files."""
+
+
+class NulRefusal(_PagesOnly, MiddlewareMixin):
+    """Refuses addresses with a NUL: no page has one, and PostgreSQL takes none.
+
+    Filters of lists hand over what stands in the address as it is. The API names the parameter.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Raise `BadRequest` for a NUL in path or query."""
+        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("There is a NUL in the address.")
 
 
 class Sessions(_PagesOnly, SessionMiddleware):

@@ -135,6 +135,7 @@ MIDDLEWARE = [
     "mailservice.core.bodies.ChunkedBodies",
     "mailservice.core.pages.StaticFiles",
     "mailservice.core.pages.ContentPolicy",
+    "mailservice.core.pages.NulRefusal",
     "mailservice.core.pages.Sessions",
     "django.middleware.common.CommonMiddleware",
     "mailservice.core.pages.Csrf",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from django.test import Client
 
 from tests.support.api import Api
@@ -26,6 +27,28 @@ def test_pages_keep_policy_frame_protection_and_session(admin_client: Client) ->
     assert answer.status_code == 200
     assert answer["X-Frame-Options"] == "DENY"
     assert "script-src 'self'" in answer["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/templates/template/?kind=%00",
+        "/admin/verification/senderdomain/?state=a%00b",
+        "/admin/delivery/message/?q=%00",
+        "/admin/%00/",
+        "/verify/%00",
+        "/verify/x?lang=%00",
+    ],
+)
+def test_an_address_with_a_nul_is_refused(admin_client: Client, path: str) -> None:
+    answer = admin_client.get(path)
+    assert answer.status_code == 400
+    assert b"Bad Request" in answer.content
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_looks_like_a_nul_and_is_none_passes(admin_client: Client) -> None:
+    assert admin_client.get("/admin/templates/template/?q=%2500").status_code == 200
 
 
 def test_a_form_without_its_token_is_refused(db: None) -> None:
