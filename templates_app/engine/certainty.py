@@ -42,7 +42,7 @@ from liquid.exceptions import LiquidError
 from templates_app.engine.context import SandboxContext
 from templates_app.engine.filters import FILTER_ERRORS
 from templates_app.engine.limits import MAX_SEARCH_SECONDS
-from templates_app.engine.nodes import IsolateNode
+from templates_app.engine.nodes import LOOP_FIGURES, IsolateNode
 from templates_app.engine.values import printable
 
 if TYPE_CHECKING:
@@ -101,15 +101,13 @@ class Meaning(NamedTuple):
             return self
         if self.path is not None:
             return Meaning((*self.path, *names))
-        if self.is_loop and len(names) == 1 and names[0] in _LOOP_FIGURES:
+        if self.is_loop and len(names) == 1 and names[0] in LOOP_FIGURES:
             return Meaning(is_plain=True)
         return UNKNOWN
 
 
 UNKNOWN = Meaning(is_certain=False)
 LOOP = Meaning(is_loop=True)
-#: Of `forloop`; what says true or false can be compared with a number, too.
-_LOOP_FIGURES = ("index", "index0", "rindex", "rindex0", "length", "first", "last")
 
 
 class Judge:

@@ -26,6 +26,7 @@ from templates_app.engine.errors import (
 from templates_app.engine.hints import did_you_mean, missing, words_for
 from templates_app.engine.limits import MAX_ELEMENTS, MAX_NESTING, MAX_OUTPUT_CHARS, MAX_SECONDS
 from templates_app.engine.scan import scan
+from templates_app.engine.sentences import plainly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -102,7 +103,7 @@ class Compiled:
             for node, render in self._nodes:  # noqa: B007 - tells the place of an error below
                 render(state, buffer)
         except (LiquidError, LiquidInterrupt, *_RENDER_ERRORS) as error:
-            raise _render_problem(error, node.token, context) from error
+            raise _render_problem(error, node.token, state) from error
         return buffer.getvalue()
 
 
@@ -209,7 +210,7 @@ _compile_cached = lru_cache(maxsize=_CACHED_TEMPLATES)(_compile)
 
 
 def _syntax_problem(error: LiquidError, source: str) -> TemplateSyntaxProblem:
-    message = str(error.message or "this cannot be understood")
+    message = plainly(str(error.message or "this cannot be understood"))
     if isinstance(error.__cause__, RecursionError):
         message = "expressions are nested too deeply"
     token = error.token
@@ -228,18 +229,17 @@ def _about_tag(name: str) -> str:
 
 
 def _render_problem(
-    error: BaseException, node_token: Token, context: Mapping[str, object]
+    error: BaseException, node_token: Token, state: SandboxContext
 ) -> TemplateRenderProblem:
     token = getattr(error, "token", None) or node_token
     at = place(token.source, token.start_index)
     if isinstance(error, UndefinedError):
-        found = missing(str(error.message).removesuffix(" is undefined").strip("'"), context)
+        variable = str(error.message).removesuffix(" is undefined").strip("'")
+        found = missing(variable, *state.absent.get(variable, ((), ())))
         return TemplateRenderProblem(
             words_for(found), code="missing_variable", at=at, missing=found
         )
-    message = str(getattr(error, "message", "") or str(error) or type(error).__name__)
-    if isinstance(error, LiquidInterrupt):
-        message = f"'{error}' stands outside a loop"
+    message = plainly(str(getattr(error, "message", "") or str(error) or type(error).__name__))
     if isinstance(error, RecursionError):
         message = "expressions are nested too deeply"
     code = "template_limit" if isinstance(error, ResourceLimitError) else "template_value"

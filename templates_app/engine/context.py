@@ -24,7 +24,7 @@ from templates_app.engine.limits import (
 from templates_app.engine.locales import mail_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
     from datetime import datetime
 
     from liquid.builtin.tags.for_tag import ForLoop
@@ -104,7 +104,7 @@ class Outside(NamedTuple):
 class SandboxContext(RenderContext):
     """A render context over plain data with all bounds of `limits`."""
 
-    __slots__ = ("deadline", "held_chars", "locale", "now", "rounds", "work")
+    __slots__ = ("absent", "deadline", "held_chars", "locale", "now", "rounds", "work")
 
     def __init__(
         self,
@@ -123,6 +123,8 @@ class SandboxContext(RenderContext):
         self.rounds = 0
         self.held_chars = 0
         self.work = MAX_WORK
+        #: Paths that led nowhere, as they are told: their parts, and what was in scope.
+        self.absent: dict[str, tuple[Sequence[object], Sequence[Mapping[str, object]]]] = {}
 
     def spend(self, work: int) -> None:
         """Take from the work this rendering may do. Raises `LimitReachedError`."""
@@ -189,9 +191,12 @@ class SandboxContext(RenderContext):
 
     def look_up(self, path: Path) -> object:
         """Return what the path leads to, or an undefined value that knows the whole path."""
-        value = self.get([self._segment(part) for part in path.path], token=path.token)
+        parts = [self._segment(part) for part in path.path]
+        value = self.get(parts, token=path.token)
         if is_undefined(value):
-            return self.env.undefined(str(path), hint=str(path), token=path.token)
+            name = str(path)
+            self.absent[name] = parts, tuple(self.scope.maps)  # type: ignore[attr-defined]  # our Scope
+            return self.env.undefined(name, hint=name, token=path.token)
         return value
 
     def _segment(self, part: object) -> object:

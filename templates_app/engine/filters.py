@@ -96,6 +96,13 @@ def _uniq(context: SandboxContext, value: object, *args: object, **options: obje
     return _guarded_uniq(context, value, *args, **options)
 
 
+def _concat(value: object, other: object) -> list[object]:
+    if not isinstance(other, (list, tuple, range)):
+        raise FilterArgumentError(f"expected an array, found {type(other).__name__}", token=None)
+    result: list[object] = array.concat(value, list(other))
+    return result
+
+
 _TEXT_FILTERS: dict[str, Filter] = {
     "append": string.append,
     "capitalize": string.capitalize,
@@ -138,7 +145,7 @@ _NUMBER_FILTERS: dict[str, Filter] = {
 }
 _LIST_FILTERS: dict[str, Filter] = {
     "compact": array.compact,
-    "concat": array.concat,
+    "concat": _concat,
     "find": array.find,
     "find_index": array.find_index,
     "first": array.first,
@@ -210,8 +217,11 @@ def _contained(function: Filter) -> Filter:
 
 
 def _words(error: Exception) -> str:
-    # Decimal's own words are a list of classes.
-    return "the number is too large or none" if isinstance(error, DecimalException) else str(error)
+    if isinstance(error, DecimalException):  # its own words are a list of classes
+        return "the number is too large or none"
+    if isinstance(error, KeyError):
+        return f"an item has no field '{error.args[0]}'"
+    return str(error)
 
 
 def _guard_text(function: Filter) -> Filter:

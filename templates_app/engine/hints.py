@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
+from typing import Any
+
+from liquid.builtin.tags.for_tag import ForLoop
+from liquid.undefined import is_undefined
 
 from templates_app.engine.errors import Missing
+from templates_app.engine.locales import MAIL_FACTS
+from templates_app.engine.nodes import LOOP_FIGURES
 
 #: Names compared, and their length: the comparison is quadratic in the latter.
 _MAX_NAMES = 200
 _MAX_NAME_CHARS = 60
 #: Names listed in a message.
 _SHOWN = 12
+#: In every scope: suggested, but not listed.
+_HELPERS = frozenset(("forloop", MAIL_FACTS))
+_ENDS: dict[object, int] = {"first": 0, "last": -1}
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -30,21 +40,50 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f", did you mean '{nearest}'?" if nearest else ""
 
 
-def missing(variable: str, context: Mapping[str, object]) -> Missing:
-    """Return what is known where a variable such as `order.total` ends being known."""
-    value: object = context
-    before: list[str] = []
-    for name in variable.split("."):
-        if not isinstance(value, Mapping):
-            return Missing(variable)
-        if name not in value:
-            known = [str(key)[:_MAX_NAME_CHARS] for key in list(value)[:_MAX_NAMES]]
-            nearest = closest(name, known)
-            suggestion = ".".join((*before, nearest)) if nearest else ""
-            return Missing(variable, tuple(sorted(known)[:_SHOWN]), suggestion)
-        value = value[name]
-        before.append(name)
+def missing(
+    variable: str, parts: Sequence[object], namespaces: Sequence[Mapping[str, object]]
+) -> Missing:
+    """Return what is known where a variable such as `items[0].name` ends being known.
+
+    `parts` are its names and indexes, `namespaces` what was in scope, innermost first.
+    """
+    value: object = _in_scope(namespaces)
+    before = ""
+    for part in parts:
+        if not isinstance(part, (str, int)):
+            break
+        if isinstance(value, Mapping) and not is_undefined(value):
+            if part not in value:
+                return _missing_in(variable, before, str(part), value)
+            value = value[part]
+            before = f"{before}.{part}" if before else str(part)
+        elif isinstance(value, list) and type(part) is int and -len(value) <= part < len(value):
+            value = value[part]
+            before = f"{before}[{part}]"
+        elif isinstance(value, list) and value and part in _ENDS:
+            value = value[_ENDS[part]]
+            before = f"{before}.{part}"
+        else:
+            break
     return Missing(variable)
+
+
+def _in_scope(namespaces: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for names in namespaces:
+        for name, value in names.items():
+            found.setdefault(name, value)
+    return found
+
+
+def _missing_in(variable: str, before: str, name: str, value: Mapping[Any, object]) -> Missing:
+    # To walk through a loop's helper is to go on with the loop.
+    keys = LOOP_FIGURES if isinstance(value, ForLoop) else value
+    names = [str(key)[:_MAX_NAME_CHARS] for key in islice(keys, _MAX_NAMES)]
+    nearest = closest(name, names)
+    suggestion = f"{before}.{nearest}" if before and nearest else nearest
+    known = sorted(one for one in names if before or one not in _HELPERS)
+    return Missing(variable, tuple(known[:_SHOWN]), suggestion)
 
 
 def words_for(found: Missing) -> str:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 Run = Callable[..., int]
 
+#: Of `forloop`; what says true or false can be compared with a number, too.
+LOOP_FIGURES = ("index", "index0", "rindex", "rindex0", "length", "first", "last")
+
 
 class FastContentNode(ContentNode):
     """Literal text."""

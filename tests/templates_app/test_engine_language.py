@@ -200,3 +200,89 @@ def test_fast_nodes_write_what_liquid_itself_writes(name, items, flag, html):
     context = {"name": name, "items": items, "flag": flag}
     expected = Environment(autoescape=html).from_string(source).render(context)
     assert compile_source(source, html=html).render(context) == expected
+
+
+ORDERS = {
+    "items": [{"name": "tea", "parts": [{"no": 1}]}],
+    "order": {"total": 3, "lines": [1]},
+    "key": "totl",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{% for i in items %}{{ i.nmae }}{% endfor %}",
+         "The variable 'i.nmae' is missing, did you mean 'i.name'?"),
+        ("{% for i in items %}{{ i.price }}{% endfor %}",
+         "The variable 'i.price' is missing; known here: name, parts"),
+        ("{% for i in items %}{% for p in i.parts %}{{ p.on }}{% endfor %}{% endfor %}",
+         "The variable 'p.on' is missing; known here: no"),
+        ("{% for item in items %}{{ itm.name }}{% endfor %}",
+         "The variable 'itm.name' is missing, did you mean 'item'?"),
+        ("{% assign o = order %}{{ o.totl }}",
+         "The variable 'o.totl' is missing, did you mean 'o.total'?"),
+        ("{% assign sum = 3 %}{{ zzz }}",
+         "The variable 'zzz' is missing; known here: items, key, order, sum"),
+        ("{{ items[0].nmae }}",
+         "The variable 'items[0].nmae' is missing, did you mean 'items[0].name'?"),
+        ("{{ items.first.nmae }}",
+         "The variable 'items.first.nmae' is missing, did you mean 'items.first.name'?"),
+        ("{{ items[-1].parts[0].on }}",
+         "The variable 'items[-1].parts[0].on' is missing; known here: no"),
+        ("{{ items[9].name }}", "The variable 'items[9].name' is missing"),
+        ("{{ order[key] }}", "The variable 'order[key]' is missing, did you mean 'order.total'?"),
+        ("{{ order[order] }}", "The variable 'order[order]' is missing"),
+        ("{{ order.total.cents }}", "The variable 'order.total.cents' is missing"),
+        ("{% for i in items %}{{ forloop.indx }}{% endfor %}",
+         "The variable 'forloop.indx' is missing, did you mean 'forloop.index'?"),
+        ("{% isolate line: items[0] %}{{ line.nmae }}{% endisolate %}",
+         "The variable 'line.nmae' is missing, did you mean 'line.name'?"),
+        ("{% isolate line: order.line %}{{ line }}{% endisolate %}",
+         "The variable 'order.line' is missing, did you mean 'order.lines'?"),
+        ("{{ items[0].nmae | upcase }}",
+         "The variable 'items[0].nmae' is missing, did you mean 'items[0].name'?"),
+    ],
+)  # fmt: skip
+def test_a_missing_variable_is_looked_for_where_it_would_stand(source, words):
+    assert problem(source, **ORDERS).problem == words
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ 'x' | concat: n }}", "A list is needed, not a number"),
+        ("{{ l | concat: s }}", "A list is needed, not a text"),
+        ("{{ o | map: 'nmae' }}", "`map` asks for a field that an item lacks"),
+        ("{{ l | where: 'a' }}", "A number has no fields"),
+        ("{{ s | truncate: 'a' }}", "A whole number is needed, not a text"),
+        ("{{ s | upcase: 1 }}", "`upcase` takes fewer arguments"),
+        ("{{ s | append }}", "`append` needs more arguments"),
+        ("{{ s | strip_html: a: 1 }}", "`strip_html` takes no argument 'a'"),
+        ("{{ l | compact: 'a' }}", "An item has no field 'a'"),
+        ("{% if s > n %}{% endif %}",
+         "'<' and '>' compare two numbers or two texts, not a number and a text"),
+        ("{% if n contains s %}{% endif %}",
+         "'contains' looks into a text or a list, not into a number"),
+        ("{{ blank }}", "`blank` and `empty` are to compare with, not to print"),
+        ("{% for i in (1..2) %}{{ forloop }}{% endfor %}",
+         "`forloop` cannot be printed, print one of its fields"),
+    ],
+)  # fmt: skip
+def test_faults_are_told_in_the_words_of_an_author(source, words):
+    assert problem(source, n=3, s="x", l=[1, 2], o=[{"name": 1}, {}]).problem == words
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ items.0.name }}", "an item of a list is written in brackets, such as items[0]"),
+        ("{{ items.0 }}", "an item of a list is written in brackets, such as items[0]"),
+        ("{{ | upcase }}", "expected a value, found pipe"),
+        ("{{ s | }}", "expected a name, found end of expression"),
+        ("{% for a.b in l %}{% endfor %}", "expected a name without dots"),
+        ("{{ l[ }}", "expected a name or a number in the brackets"),
+    ],
+)
+def test_faults_of_a_source_are_told_in_the_words_of_an_author(source, words):
+    assert fault(source).problem == words
