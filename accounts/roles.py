@@ -49,6 +49,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "delivery.view_suppression",
         "delivery.add_suppression",
         "delivery.delete_suppression",
+        # To add, not to take back: a refusal is the recipient's word.
+        "delivery.view_trackingrefusal",
+        "delivery.add_trackingrefusal",
         "templates.*_template",
         "verification.view_senderdomain",
         "verification.*_validationjob",
@@ -58,6 +61,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "delivery.view_emailtype",
         "delivery.view_message",
         "delivery.view_suppression",
+        "delivery.view_trackingrefusal",
         "inbound.view_*",
         # To have posts worked off again.
         "inbound.change_rawevent",

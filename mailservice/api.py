@@ -13,6 +13,7 @@ from delivery.api.emails import Email, EmailBatch, Emails, EmailsByStatus
 from delivery.api.idempotency import idempotent
 from delivery.api.suppressions import Suppressions, SuppressionView
 from delivery.api.template_tests import TemplateTest
+from delivery.api.tracking_refusals import TrackingRefusals
 from inbound.api.events import ProviderEvent, ProviderEvents, RetryProviderEvent
 from inbound.api.sources import EventAddress, RotateEventAddress, SigningKey, Topic
 from providers.api.budgets import Budgets, BudgetView
@@ -117,6 +118,7 @@ urlpatterns: list[URLPattern] = [
     _route("sender-domains/(?P<domain_id>[^/]+)/check", CheckSenderDomain),
     _route("suppressions", idempotent(Suppressions)),
     _route("suppressions/(?P<suppression_id>[^/]+)", SuppressionView),
+    _route("tracking-refusals", idempotent(TrackingRefusals)),
     _route("webhooks", Endpoints),
     _route("webhooks/kinds", Kinds),
     _route("webhooks/(?P<endpoint_id>[^/]+)", EndpointView),

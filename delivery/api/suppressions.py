@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.scopes import Scope
+from delivery.api.addresses import PARAMETERS, asked_address, read_addresses
 from delivery.api.requests import json_body, require_uuid
 from delivery.email_types import email_types
 from delivery.intake import fields
@@ -21,7 +22,6 @@ from delivery.services.suppressions import (
     remove_suppression,
     remove_suppressions,
 )
-from mailservice.core.addresses import AddressError, normalized, parse_email
 from mailservice.core.errors import NotFoundError
 from mailservice.core.rest import page_body, page_params, paginate, refuse_unknown
 from mailservice.core.sql import PLAN_FOR_VALUES, set_local
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-MAX_ADDRESSES = 1_000
 _FIELDS = ("email", "emails", "reason", "email_type", "list", "note")
 _SCOPE = ("email_type", "list", "scope")
 #: Scopes that no type and no list names, as columns.
@@ -40,7 +39,6 @@ _WIDE_SCOPES = {
     "all": {"email_type": "", "list_key": ""},
     "marketing": {"email_type": ALL_MARKETING, "list_key": ""},
 }
-_ADDRESS = ("email", "address")
 
 
 def _present(row: Suppression) -> dict[str, Any]:
@@ -75,7 +73,7 @@ class Suppressions(APIView):
     def get(self, request: Request) -> Response:
         """List them, newest first."""
         query = request.query_params
-        refuse_unknown(query, {*_ADDRESS, *_SCOPE, "reason", "limit", "cursor"})
+        refuse_unknown(query, {*PARAMETERS, *_SCOPE, "reason", "limit", "cursor"})
         cursor, limit = page_params(query)
         faults = Faults()
         found = Suppression.objects.filter(**_filters(query, faults))
@@ -92,7 +90,7 @@ class Suppressions(APIView):
         data = {name: value for name, value in json_body(request).items() if value is not None}
         faults = Faults()
         faults.add_unknown("", data, _FIELDS)
-        addresses = _addresses(data, faults)
+        addresses = read_addresses(data, faults)
         reason = _reason(data.get("reason", SuppressionReason.MANUAL.value), faults)
         email_type = _email_type(data.get("email_type", ""), faults)
         list_key = _list_key(data.get("list", ""), faults)
@@ -117,7 +115,7 @@ class Suppressions(APIView):
     def delete(self, request: Request) -> Response:
         """Remove an address's suppressions: of every scope, or of the one named."""
         query = request.query_params
-        refuse_unknown(query, {*_ADDRESS, *_SCOPE})
+        refuse_unknown(query, {*PARAMETERS, *_SCOPE})
         faults = Faults()
         for name in _SCOPE:
             # Whatever was to stand there, it is not every scope.
@@ -155,18 +153,14 @@ def _id(text: str) -> UUID:
 
 def _filters(query: Mapping[str, str], faults: Faults) -> dict[str, str]:
     """Return address and scope as the columns have them; empty parameters do not restrict."""
-    found = {}
-    given = [name for name in _ADDRESS if query.get(name)]
-    if len(given) > 1:
-        faults.add(given[1], "conflict", "This is given twice, under two names.")
-    elif given:
-        found["address"] = _address(query[given[0]], given[0], faults)
+    address = asked_address(query, faults)
+    found = {} if address is None else {"address": address}
     scopes = [name for name in _SCOPE if query.get(name)]
     if len(scopes) > 1:
         faults.add(scopes[1], "conflict", "Give one of email_type, list and scope.")
     elif "scope" in scopes:
         found |= _wide_scope(query["scope"], faults)
-        if not given:
+        if address is None:
             faults.add("scope", "conflict", "Name an email with it.")
     elif "email_type" in scopes:
         found["email_type"] = _email_type(query["email_type"], faults)
@@ -180,40 +174,6 @@ def _wide_scope(value: str, faults: Faults) -> dict[str, str]:
         text = "Known are all and marketing; a type is named by email_type, a list by list."
         faults.add("scope", "invalid_choice", text)
     return _WIDE_SCOPES.get(value, {})
-
-
-def _addresses(data: Mapping[str, object], faults: Faults) -> list[str]:
-    """Return the addresses in normal form, each once."""
-    if "email" in data and "emails" in data:
-        faults.add("emails", "conflict", "Give one email or several emails, not both.")
-        return []
-    if "emails" not in data:
-        return [_address(data.get("email"), "email", faults)]
-    given = data["emails"]
-    if not isinstance(given, list):
-        faults.add("emails", "invalid_type", "This must be a list of addresses.")
-    elif not given:
-        faults.add("emails", "required", "The list is empty.")
-    elif len(given) > MAX_ADDRESSES:
-        text = f"At most {MAX_ADDRESSES} addresses are allowed, {len(given)} given."
-        faults.add("emails", "too_many", text)
-    else:
-        found = (_address(one, f"emails[{place}]", faults) for place, one in enumerate(given))
-        return list(dict.fromkeys(found))
-    return []
-
-
-def _address(value: object, name: str, faults: Faults) -> str:
-    if value is None or value == "":
-        faults.add(name, "required", "An address is required.")
-    elif not isinstance(value, str):
-        faults.add(name, "invalid_type", "This must be a string.")
-    else:
-        try:
-            return normalized(parse_email(value.strip()))
-        except AddressError as error:
-            faults.add(name, error.code, error.message)
-    return ""
 
 
 def _reason(value: object, faults: Faults) -> SuppressionReason:

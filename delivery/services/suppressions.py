@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db import connection
 from django.db.models import Q
 
 from delivery.email_types import email_types
@@ -20,12 +21,18 @@ __all__ = [
     "NewSuppression",
     "Scope",
     "add_suppressions",
+    "allow_tracking",
+    "refuse_tracking",
     "remove_suppression",
     "remove_suppressions",
     "set_tracking_refusal",
     "unsubscribe_scope",
     "withdraw_unsubscribes",
 ]
+
+_REFUSE = """
+INSERT INTO delivery_trackingrefusal (address) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING
+"""
 
 #: (email type, list) of a suppression; both empty for all mail.
 Scope = tuple[str, str]
@@ -83,11 +90,26 @@ def withdraw_unsubscribes(*, address: str, scopes: Iterable[Scope]) -> frozenset
     return frozenset(rows.values())
 
 
+def refuse_tracking(*, addresses: Iterable[str]) -> int:
+    """Note that addresses' owners want opens and clicks unseen; return how many are new.
+
+    The addresses are in normal form.
+    """
+    with connection.cursor() as cursor:
+        # In one order, so that two writers of the same addresses cannot deadlock.
+        cursor.execute(_REFUSE, [sorted(set(addresses))])
+        added: int = cursor.rowcount
+    return added
+
+
+def allow_tracking(*, address: str) -> bool:
+    """Forget an address's refusal; False if there was none."""
+    return bool(TrackingRefusal.objects.filter(address=address).delete()[0])
+
+
 def set_tracking_refusal(*, address: str, is_refused: bool) -> None:
     """Note that an address's owner wants opens and clicks unseen, or no longer does."""
     if is_refused:
-        TrackingRefusal.objects.bulk_create(
-            [TrackingRefusal(address=address)], ignore_conflicts=True
-        )
+        refuse_tracking(addresses=[address])
     else:
-        TrackingRefusal.objects.filter(address=address).delete()
+        allow_tracking(address=address)

@@ -105,6 +105,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Slowed-down domains", "hourglass_top", "providers.domainslowdown"),
                     _item("Email types", "category", "delivery.emailtype"),
                     _item("Suppressions", "block", "delivery.suppression"),
+                    _item("Tracking refusals", "visibility_off", "delivery.trackingrefusal"),
                 ],
             },
             {

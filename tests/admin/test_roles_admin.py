@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import AUDITOR, DEVELOPER, MARKETER, OPERATOR, ROLES, set_up_roles
-from delivery.models import EmailType, Suppression, SuppressionReason
+from delivery.models import EmailType, Suppression, SuppressionReason, TrackingRefusal
 from inbound.models import RawEvent
 from inbound.services.sources import source_of
 from providers.models import Provider
@@ -28,6 +28,7 @@ LISTS = {
     "alerts/alert": {OPERATOR, MARKETER, DEVELOPER, AUDITOR},
     "delivery/message": {OPERATOR, DEVELOPER, AUDITOR},
     "delivery/suppression": {OPERATOR, MARKETER, DEVELOPER, AUDITOR},
+    "delivery/trackingrefusal": {OPERATOR, MARKETER, DEVELOPER, AUDITOR},
     "delivery/emailtype": {OPERATOR, MARKETER, DEVELOPER, AUDITOR},
     "inbound/eventsource": {OPERATOR, DEVELOPER, AUDITOR},
     "inbound/rawevent": {OPERATOR, DEVELOPER, AUDITOR},
@@ -108,6 +109,29 @@ def test_those_who_look_change_nothing(as_: As, role: str) -> None:
     delete_all(client, [row])
     assert Suppression.objects.count() == 1
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("role", "adds", "removes"),
+    [(OPERATOR, 302, 302), (MARKETER, 302, 403), (DEVELOPER, 403, 403), (AUDITOR, 403, 403)],
+)
+def test_a_refusal_of_tracking_is_entered_by_those_who_keep_the_list(
+    as_: As, role: str, adds: int, removes: int
+) -> None:
+    client = as_(role)
+    path = "/admin/delivery/trackingrefusal/"
+    assert client.post(f"{path}add/", {"address": "Bob@EXAMPLE.net"}).status_code == adds
+    TrackingRefusal.objects.get_or_create(address="bob@example.net")
+    found = client.get(path, {"q": "BOB@example.net"}).context["cl"]
+    assert [row.address for row in found.result_list] == ["bob@example.net"]
+    row = f"{path}bob_40example.net/"
+    assert client.get(f"{row}change/").status_code == 200
+    assert client.post(f"{row}change/", {"address": "eve@example.net"}).status_code == 403
+    assert client.post(f"{row}delete/", {"post": "yes"}).status_code == removes
+    assert TrackingRefusal.objects.exists() is (removes == 403)
+    trail = LogEntry.objects.order_by("pk").values_list("object_repr", flat=True)
+    assert set(trail) <= {"bob@example.net"}
+    assert len(trail) == [adds, removes].count(302)
 
 
 @pytest.mark.parametrize("reason", ["hard_bounce", "complaint", "unsubscribe"])
