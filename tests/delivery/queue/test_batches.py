@@ -86,7 +86,7 @@ def test_when_the_account_refuses_a_call_its_mails_go_elsewhere(user: User) -> N
         account(api, server, position=1, max_connections=1, hourly_limit=1_000)
         simulator(position=2)
         slow_down = Answer(429, {"Message": "Slow down"}, {"Retry-After": "30"})
-        server.actions = [None, *[slow_down] * 1_000]  # type: ignore[list-item]
+        server.actions = [None, *[slow_down] * 1_000]
         queue_bulk(user, 120)
         drain(Lane.BULK)
         assert len(api.api.mails) == 1
@@ -190,7 +190,7 @@ def test_mails_of_a_killed_process_are_in_doubt_exactly_if_their_call_was_under_
     with batching() as (api, server):
         account(api, server, max_connections=1, hourly_limit=1_000)
         queue_bulk(user, 180)
-        server.actions = [None, Stall()]  # type: ignore[list-item]
+        server.actions = [None, Stall()]
         child = subprocess.Popen(
             [sys.executable, "-c", DRAIN], cwd=ROOT, env=environment(PROCESS_ROLE="worker")
         )
