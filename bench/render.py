@@ -88,7 +88,7 @@ def engines(source: str) -> dict[str, tuple[Callable[[], object], Step]]:
     contexts = [context(number) for number in range(50)]
     return {
         "ours (sandbox, strict)": (
-            lambda: compiled._compile(source, True),  # noqa: FBT003, SLF001 - past its cache
+            lambda: compiled._compile(source, True, False),  # noqa: FBT003, SLF001 - past its cache
             lambda n: ours.render(contexts[n % 50], now=NOW),
         ),
         "python-liquid, plain": (
