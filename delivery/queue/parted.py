@@ -36,7 +36,8 @@ def parted_events(
 ) -> list[dict[str, Any]]:
     """Return the events, as rows, of recipients that came to an end of their own by this step.
 
-    `step` is complete (`outcomes.complete`), `result` that of the claim's last attempt.
+    `step` is complete (`outcomes.complete`), `result` that of the attempt which led to it; None if
+    something else did.
     """
     if step.recipients is None:
         return []
@@ -89,11 +90,12 @@ def _told(
 ) -> tuple[str, dict[str, str] | None]:
     """Return in words, and for programs, why a recipient got nothing."""
     if item is None or not (item.reply.code or item.reply.text):
-        return entry.get("r", ""), None
+        return entry.get("r", "").removeprefix(f"{entry['a']}: "), None
     reply = item.reply
+    detail = words_of(reply)
+    if item.outcome is Outcome.NOT_ACCEPTED:
+        detail = f"Given up after {message.attempt} attempts: {detail}"
     is_final = item.outcome is Outcome.REJECTED
-    words = words_of(reply)
-    detail = words if is_final else f"Given up after {message.attempt} attempts: {words}"
     verdict = classify(reply.code, reply.enhanced_code, reply.text, is_permanent=is_final)
     code = reply.enhanced_code or status_in(reply.text) or str(reply.code or "")
     return detail, verdict.data | ({"code": code} if code else {})

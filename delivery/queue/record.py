@@ -295,8 +295,9 @@ def _events(ended: Iterable[Ended], now: datetime) -> list[dict[str, Any]]:
     rows = [_event_row(item, now) for item in ended if item.event]
     for item in ended:
         if item.step.recipients is not None:
-            last = item.attempts[-1].result if item.attempts else None
-            rows += parted_events(item.message, item.step, last, now=now)
+            # What an event tells of the message, its attempts do not.
+            result = item.attempts[-1].result if item.attempts and not item.event else None
+            rows += parted_events(item.message, item.step, result, now=now)
     for row in rows:
         row["detail"] = storable(row["detail"])[:500]
     return rows

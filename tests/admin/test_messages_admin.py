@@ -18,6 +18,7 @@ from delivery.references import first_id_at
 from delivery.states import Status
 from providers.models import Provider, RoutingDecision
 from tests.admin.conftest import Post, add_attempt
+from tests.support.mail import drain, simulator
 
 LIST = "/admin/delivery/message/"
 HOSTILE = "<script>alert('x')</script>"
@@ -174,6 +175,16 @@ def test_the_page_tells_the_whole_story(root: Client, post: Post, inbox: Provide
         "ann@example.com",
     ):
         assert part in html
+
+
+def test_the_page_tells_who_was_refused_beside_others(root: Client, post: Post) -> None:
+    refusal = {"outcome": "rejected", "reason": "bad_recipient", "text": "5.1.1 No such user"}
+    simulator({"match": "bad@*", **refusal})
+    message_id = post(to=["bob@example.com", "bad@example.com"])
+    drain()
+    text = root.get(page(message_id)).content.decode()
+    assert "Bounced: bad@example.com" in text
+    assert "550 5.1.1 No such user" in text
 
 
 def test_the_page_answers_in_every_state(root: Client, post: Post) -> None:

@@ -168,7 +168,10 @@ def test_a_mail_that_cannot_be_made_fails_for_those_it_would_have_gone_to(
     drain()
     message.refresh_from_db()
     assert (message.status, states(message)) == ("failed", ["failed", "suppressed"])
-    assert [row[:2] for row in parted(message)] == [("suppressed", BAD), ("failed", GOOD)]
+    assert [row[:3] for row in parted(message)] == [
+        ("suppressed", BAD, "It is on a suppression list."),
+        ("failed", GOOD, "An attachment's file is gone."),
+    ]
     assert sorted(told()) == [("email.failed", GOOD), ("email.suppressed", BAD)]
 
 
