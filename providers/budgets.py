@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from uuid import UUID
 
+    from providers.account_faults import Fault
     from providers.forecast import Estimate
-    from providers.services import Fault
 
 #: All are added up by one statement.
 MAX_BUDGETS = 100

@@ -14,10 +14,10 @@ from django.db.models import Q
 from mailservice.core.addresses import AddressError
 from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.sql import advisory_key, lock_for_transaction
+from providers.account_faults import MAX_RATE, MIN_RATE, Fault
 from providers.models import DomainLimit, DomainSlowdown, Provider
 from providers.routing import parse_domain_pattern
 from providers.selectors import forget_snapshot
-from providers.services import MAX_RATE, MIN_RATE, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -214,13 +214,13 @@ def return_probe(provider_id: UUID) -> None:
 
 
 def close_breaker(provider_id: UUID) -> bool:
-    """Let mail pass again, after a probe's success or by an operator's hand; True if it changed.
+    """Let mail pass again; True if that changed anything.
 
-    Also right for an account whose settings or credentials were changed.
+    After a probe's success, by an operator's hand, or because the account's settings were changed.
     """
     is_closed = _moved(_CLOSE, {"provider": provider_id})
     if is_closed:
-        logger.info("Account %s works again", provider_id)
+        logger.info("The breaker of account %s is closed: mail passes", provider_id)
     return is_closed
 
 

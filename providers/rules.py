@@ -13,10 +13,10 @@ from django.db import transaction
 from accounts.models import ApiKey
 from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.sql import advisory_key, lock_for_transaction
+from providers.account_faults import Fault, read_domains
 from providers.models import Provider, RoutingRule, RoutingTarget
 from providers.routing import Strategy, Target
 from providers.selectors import forget_snapshot
-from providers.services import Fault, read_domains
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -53,8 +53,8 @@ _WHY: Mapping[str, str] = {
     Reason.OTHER: "it takes no mail from us",
 }
 _OVER = {
-    DOWN: "It takes mail again, or its fault has become another.",
-    REFUSED: "It takes our credentials again, or its fault has become another.",
+    DOWN: "Its breaker is closed again, or its fault has become another.",
+    REFUSED: "Its breaker is closed again, or its fault has become another.",
     QUOTA: "A new window has begun, or the limit was changed.",
     SUCCESS_RATE: "It takes enough again, or too little was sent to tell.",
     REFUSALS: "It refuses few enough again, or too little was sent to tell.",

@@ -18,6 +18,7 @@ from accounts.admin.deletion import DeletingAdmin
 from accounts.admin.kinds import FormsByKind
 from mailservice.core.presentation import moment
 from providers import performance
+from providers.account_faults import KINDS_WITH_RETURN_PATH, KINDS_WITHOUT_DNS
 from providers.adapters.esp import KINDS as ESP_KINDS
 from providers.admin.connection import try_connection
 from providers.admin.esp_forms import ESP_FORMS
@@ -30,13 +31,7 @@ from providers.admin.states import StateFilter, state_of
 from providers.health import close_breaker
 from providers.models import Provider, ProviderKind
 from providers.selectors import forget_snapshot
-from providers.services import (
-    KINDS_WITH_RETURN_PATH,
-    KINDS_WITHOUT_DNS,
-    create_provider,
-    delete_provider,
-    update_provider,
-)
+from providers.services import create_provider, delete_provider, update_provider
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import available_timezones
 
 from django import forms
@@ -16,12 +16,15 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from providers.account_faults import faults_of, moved_secret_faults
 from providers.adapters.scripted import SCRIPTED
 from providers.admin.price_fields import PRICE_COLUMNS, PriceForm
 from providers.admin.rule_forms import ListField
 from providers.alignment import alignment_in_words
 from providers.models import Provider, ProviderKind
-from providers.services import ProviderFields, faults_of, moved_secret_faults
+
+if TYPE_CHECKING:
+    from providers.services import ProviderFields
 
 NONE, STARTTLS, TLS = "none", "starttls", "tls"
 _ZONES = sorted(available_timezones())

@@ -13,9 +13,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from providers.account_faults import MAX_FEE
 from providers.amounts import price_text
 from providers.pricing import MAX_MAILS
-from providers.services import MAX_FEE
 
 PRICE_COLUMNS = ("price_per_thousand", "free_per_month", "price_tiers", "monthly_fee")
 #: The rows of the form's part.

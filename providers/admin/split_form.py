@@ -12,6 +12,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from providers.account_faults import MAX_FEE
 from providers.amounts import price_text
 from providers.months import month_of, next_month, parse_month
 from providers.planning import (
@@ -23,7 +24,6 @@ from providers.planning import (
     plan_split,
 )
 from providers.pricing import MAX_MAILS, MAX_PRICE, PRICE_DECIMALS
-from providers.services import MAX_FEE
 from providers.split import MAX_ACCOUNTS, NoSplitError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from providers.account_faults import MAX_FEE
 from providers.amounts import exact_text
 from providers.api.reading import (
     Faults,
@@ -25,7 +26,6 @@ from providers.months import parse_month
 from providers.planning import MAX_VOLUME, Question, Supposed
 from providers.pricing import MAX_MAILS, MAX_PRICE, PRICE_DECIMALS, read_tiers
 from providers.rules import is_email_type
-from providers.services import MAX_FEE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,7 +15,15 @@ from mailservice.core.ids import uuid7
 from providers.adapters.esp import KINDS
 from providers.admin.forms import ProviderForm
 from providers.errors import ProviderInUseError
-from providers.models import AlignedDomains, InboxMail, Provider, ProviderKind
+from providers.health import open_breaker
+from providers.models import (
+    AlignedDomains,
+    InboxMail,
+    Provider,
+    ProviderHealth,
+    ProviderKind,
+)
+from providers.ports import Outcome, Reason, Scope, SendResult
 from providers.services import create_provider, delete_provider, update_provider
 from tests.admin.conftest import Post, add_attempt
 from tests.support.esp.accounts import APIS, running
@@ -426,3 +434,15 @@ def test_limits_prices_and_a_warm_up_plan_are_saved_and_shown_again(root: Client
 )
 def test_a_wrong_limit_stands_beside_its_field(root: Client, field: str, value: str) -> None:
     assert list(errors_of(root.post(ADD, form(password="hunter2", **{field: value})))) == [field]
+
+
+def test_saving_the_page_with_the_same_settings_leaves_the_breaker(
+    root: Client, smtp: Provider
+) -> None:
+    fault = SendResult(Outcome.NOT_ACCEPTED, Reason.CONNECTION, Scope.PROVIDER)
+    root.post(page(smtp), form())
+    open_breaker(smtp.pk, fault)
+    assert root.post(page(smtp), form(daily_limit="77")).status_code == 302
+    assert ProviderHealth.objects.get().state == "open"
+    root.post(page(smtp), form(port="2525"))
+    assert ProviderHealth.objects.get().state == "closed"

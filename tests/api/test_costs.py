@@ -12,8 +12,8 @@ import time_machine
 
 from accounts.models import User
 from accounts.services import NewApiKey
+from providers.account_faults import MAX_FEE
 from providers.models import Budget, Provider
-from providers.services import MAX_FEE
 from tests.support.api import Api, api_with
 from tests.support.costs import book, book_days
 from tests.support.mail import smtp_account

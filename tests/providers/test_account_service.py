@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from alerts.models import Alert
 from mailservice.core.errors import InvalidInputError
 from providers import figures, health
 from providers.models import Provider, ProviderHealth, ProviderMinute
 from providers.ports import Outcome, Reason, Reply, Scope, SendResult
 from providers.selectors import take_snapshot
 from providers.services import create_provider, delete_provider, update_provider
+from providers.watch import watch
 
 pytestmark = pytest.mark.django_db
 
@@ -73,12 +76,66 @@ def test_the_choice_sees_breaker_and_figures() -> None:
     assert state.success_rate == 22 / 23
 
 
-def test_a_changed_account_is_tried_at_once() -> None:
-    provider = create()
+SMTP: dict[str, Any] = {
+    "kind": "smtp",
+    "settings": {"host": "mx.example.com", "username": "me"},
+    "secrets": {"password": "old"},
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings_patch": {"port": 2525}},
+        {"settings": {"host": "mx.example.com", "username": "you"}},
+        {"secrets": {"password": "new"}},
+        {"is_active": False},
+    ],
+)
+def test_an_account_whose_connection_was_changed_is_tried_at_once(change: Any) -> None:
+    provider = create(**SMTP)
     health.open_breaker(provider.pk, FAULT)
-    update_provider(provider.pk, name="mended")
+    update_provider(provider.pk, **change)
     (state,) = take_snapshot(timezone.now()).providers
     assert state.breaker_until is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "other", "daily_limit": 5, "time_zone": "Asia/Tokyo", "from_name": "Shop"},
+        {"settings": SMTP["settings"], "secrets": {"password": "old"}, "is_active": True},
+        {"settings_patch": {"username": "me"}, "secrets": {}},
+    ],
+)
+def test_other_changes_leave_breaker_and_alert(change: Any) -> None:
+    provider = create(**SMTP)
+    health.open_breaker(provider.pk, replace(FAULT, reason=Reason.AUTHENTICATION))
+    update_provider(provider.pk, **change)
+    (state,) = take_snapshot(timezone.now()).providers
+    assert state.breaker_until is not None
+    watch(timezone.now())
+    assert Alert.objects.open().get().kind == "provider.refused"
+
+
+def test_the_alert_of_an_account_that_was_changed_ends_with_the_truth() -> None:
+    provider = create(**SMTP)
+    health.open_breaker(provider.pk, replace(FAULT, reason=Reason.AUTHENTICATION))
+    update_provider(provider.pk, secrets={"password": "new"})
+    alert = Alert.objects.get()
+    assert alert.closed_at is not None
+    assert alert.closing == "Its settings were changed; the next mail shows whether it takes mail."
+    # And is told anew if it does not.
+    health.open_breaker(provider.pk, replace(FAULT, reason=Reason.AUTHENTICATION))
+    assert Alert.objects.open().get().kind == "provider.refused"
+
+
+def test_an_account_that_is_switched_off_is_told_to_be_off() -> None:
+    provider = create(**SMTP)
+    health.open_breaker(provider.pk, replace(FAULT, reason=Reason.AUTHENTICATION))
+    update_provider(provider.pk, is_active=False)
+    watch(timezone.now())
+    assert Alert.objects.get().closing == "The account is switched off or gone."
 
 
 def test_an_account_goes_with_its_health_and_figures() -> None:

@@ -81,7 +81,7 @@ def test_a_probe_on_its_way_does_not_end_the_alert_and_its_success_does(account:
     health.close_breaker(account.pk)
     assert watch(timezone.now()) == 1
     assert open_now() == []
-    assert Alert.objects.get().closing.startswith("It takes mail again")
+    assert Alert.objects.get().closing.startswith("Its breaker is closed again")
 
 
 def test_refused_credentials_are_told_at_once_by_whoever_meets_them(account: Provider) -> None:

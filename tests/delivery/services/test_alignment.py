@@ -19,11 +19,12 @@ from delivery.services.alignment import refresh_alignment
 from delivery.states import Status
 from delivery.tasks import refresh_alignment as tick
 from mailservice.core.errors import InvalidInputError
+from providers.account_faults import KINDS_WITHOUT_DNS
 from providers.alignment import alignment_in_words, alignments
 from providers.models import AlignedDomains, ProviderKind, RoutingDecision
 from providers.routing import Alignment, Decision, Skip
 from providers.selectors import forget_snapshot, take_snapshot
-from providers.services import KINDS_WITHOUT_DNS, create_provider, update_provider
+from providers.services import create_provider, update_provider
 from tests.support.dns import SERVFAIL, NameServer, name_server
 from tests.support.mail import drain, make_due, queue, simulator, smtp_account
 from tests.support.smtp_server import FaultyServer
