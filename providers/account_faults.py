@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from mailservice.core.addresses import AddressError, check_name, domain_of, parse_email
+from mailservice.core.networks import is_named_private
 from providers.adapters import UnknownKindError, kinds, validate_settings
+from providers.adapters.esp.ses import NO_OWN_ENDPOINT
 from providers.models import MAX_PRIORITY_RESERVE, Provider, ProviderKind, RoutingTarget
 from providers.pricing import MAX_MAILS, MAX_PRICE, read_tiers
 from providers.return_paths import parse_return_path
 from providers.routing import is_among, parse_domain_pattern
+from providers.selectors import is_confined
 from providers.warm_up import check_warm_up
 
 if TYPE_CHECKING:
@@ -61,7 +65,32 @@ def faults_of(provider: Provider, secrets: Mapping[str, str]) -> list[Fault]:
     for field, code, message in found:
         path = field if field.startswith("secrets.") else f"settings.{field}"
         faults.append((path, code, message))
-    return faults
+    return faults + _place_faults(provider)
+
+
+def _place_faults(provider: Provider) -> list[Fault]:
+    """Return a fault for each place in a private network that somebody's own account names.
+
+    What names lead to shows when it connects.
+    """
+    if not is_confined(provider):
+        return []
+    if provider.kind == ProviderKind.AMAZON_SES and provider.settings.get("api_url"):
+        return [("settings.api_url", "not_allowed", NO_OWN_ENDPOINT)]
+    message = "Accounts of users go to public addresses (OUTGOING_HTTP_ALLOW_PRIVATE allows any)."
+    return [
+        (f"settings.{name}", "private_address", message)
+        for name in _PLACES
+        if is_named_private(_host_in(str(provider.settings.get(name) or "")))
+    ]
+
+
+def _host_in(place: str) -> str:
+    """Return the host of a URL or of a host's name; empty if there is none."""
+    try:
+        return urlsplit(place).hostname or "" if "://" in place else place
+    except ValueError:
+        return ""
 
 
 def moved_secret_faults(

@@ -216,3 +216,5 @@ class AccountConfig:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: A session closes after so many mails; 0 means no cap.
     max_messages_per_connection: int = 0
+    #: It is somebody's own: it must not reach into private networks, ours among them.
+    is_confined: bool = False

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.utils import timezone
 
 from providers.alignment import alignments
@@ -160,7 +161,16 @@ def account_config(provider: Provider) -> AccountConfig:
         settings=provider.settings,
         secrets=provider.secrets or {},
         max_messages_per_connection=provider.max_messages_per_connection,
+        is_confined=is_confined(provider),
     )
+
+
+def is_confined(provider: Provider) -> bool:
+    """Tell whether an account may connect to addresses on the internet only: see `networks`.
+
+    Else anybody who may add an account could find out what runs in our network.
+    """
+    return provider.owner_id is not None and not settings.OUTGOING_HTTP_ALLOW_PRIVATE
 
 
 def accounts_by_id(ids: set[UUID]) -> dict[UUID, Provider]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -39,3 +40,9 @@ def user(db: None) -> User:
 @pytest.fixture
 def api_key(user: User) -> NewApiKey:
     return create_api_key(user=user, name="shop")
+
+
+@pytest.fixture
+def private_networks(settings: Any) -> None:
+    """Let accounts of users go to servers on this machine."""
+    settings.OUTGOING_HTTP_ALLOW_PRIVATE = True

@@ -11,7 +11,6 @@ the caller up.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import threading
@@ -28,13 +27,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from mailservice.core.errors import DomainError
+from mailservice.core.networks import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from urllib3.response import BaseHTTPResponse
-
-    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: Of the answer; the rest is not read.
 MAX_RESPONSE_BYTES = 65_536
@@ -44,20 +42,6 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 MAX_ADDRESSES = 3
 _OK = range(200, 300)
 _PORTS = {"http": 80, "https": 443}
-
-#: Where the internet is, in IPv6. Outside lie loopback, private, link-local and multicast
-#: addresses, and those that carry an IPv4 address (mapped, compatible, NAT64).
-_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
-_REFUSED = [
-    ipaddress.ip_network(text)
-    for text in (
-        "2002::/16",  # 6to4: carries an IPv4 address (RFC 3056)
-        "2001::/23",  # Teredo and other protocols of the IETF (RFC 2928)
-        "192.0.0.0/24",  # protocols of the IETF; metadata of Oracle's cloud
-        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
-        "168.63.129.16/32",  # the platform of Azure, public in form only
-    )
-]
 
 
 class OutgoingHttpError(DomainError):
@@ -159,19 +143,6 @@ def _ascii(target: str) -> str:
     if not target.isascii():
         raise InvalidUrlError("Write path and query with %-escapes instead of other letters.")
     return target
-
-
-def is_public(text: str) -> bool:
-    """Tell whether an IP address is one of the internet's, so that requests may go there."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_V6:
-        return False
-    if not address.is_global or address.is_multicast or address.is_reserved:
-        return False
-    return not any(address in network for network in _REFUSED)
 
 
 def post_json(

@@ -18,6 +18,8 @@ from providers.ports import AccountConfig
 from tests.support.api import Api
 from tests.support.esp.accounts import running
 
+pytestmark = pytest.mark.usefixtures("private_networks")
+
 MARKER = "s3cr3t-marker-3f9a"
 
 

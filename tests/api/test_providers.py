@@ -475,6 +475,7 @@ def test_scopes_are_asked_for(user: User) -> None:
 # --- test and delete ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("private_networks")
 def test_an_account_is_tried_out(api: Api) -> None:
     with FaultyServer() as server:
         settings = {"host": "127.0.0.1", "port": server.port}
@@ -510,3 +511,8 @@ def test_mail_goes_by_an_account_made_here(api: Api) -> None:
     provider_id = create(api, kind="inbox", name="inbox", settings={})["id"]
     sent = api.post("/emails", mail(provider_id=provider_id)).json()
     assert sent["smtp_config"] == provider_id
+
+
+def test_an_own_account_does_not_reach_into_our_network(api: Api) -> None:
+    response = api.post("/providers", SMTP | {"settings": {"host": "127.0.0.1", "port": 6379}})
+    assert faults(response) == {"settings.host": "private_address"}

@@ -17,6 +17,8 @@ from tests.support.api import Api, mail
 from tests.support.mail import drain, simulator, smtp_account
 from tests.support.smtp_server import FaultyServer
 
+pytestmark = pytest.mark.usefixtures("private_networks")
+
 PASSWORD = "c0rrect-horse"
 FULL = {
     "name": "relay",

@@ -26,10 +26,10 @@ from mailservice.core.http import (
     DeadlineError,
     InvalidUrlError,
     OutgoingHttpError,
-    is_public,
     parse_url,
     post_json,
 )
+from mailservice.core.networks import is_public
 from tests.support.esp.server import Answer, ApiServer, Drop, Stall
 
 

@@ -205,6 +205,7 @@ def test_nothing_shows_in_the_admin(stage: Stage, capfd: pytest.CaptureFixture[s
     stage.assert_nothing_shows()
 
 
+@pytest.mark.usefixtures("private_networks")
 def test_nothing_shows_in_the_api(stage: Stage, api_key: NewApiKey, user: User) -> None:
     api = Api(api_key.secret)
     smtp = {

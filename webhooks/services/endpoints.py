@@ -12,7 +12,8 @@ from django.conf import settings
 from django.db import transaction
 
 from mailservice.core.errors import ConflictError, InvalidInputError, NotFoundError
-from mailservice.core.http import InvalidUrlError, is_public, parse_url
+from mailservice.core.http import InvalidUrlError, parse_url
+from mailservice.core.networks import is_public
 from mailservice.core.signing import SECRET_PREFIX
 from mailservice.core.sql import advisory_key, database_now, lock_for_transaction
 from webhooks.kinds import MEANINGS

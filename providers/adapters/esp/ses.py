@@ -58,6 +58,9 @@ CODES = {
     "BadRequestException": Meaning.CONTENT,
 }
 
+#: Its library connects by itself, wherever a name leads.
+NO_OWN_ENDPOINT = "Only the company's accounts may name an endpoint: leave it empty."
+
 
 def arranged(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the arguments for session and client, so that the environment decides nothing."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore import exceptions as boto  # type: ignore[import-untyped]  # ships no types
 
 from providers.adapters.esp.classify import Stage, refusal_of, without_answer
+from providers.adapters.esp.ses import NO_OWN_ENDPOINT
 from providers.adapters.esp.ses_session import SesSession
 from providers.adapters.esp.settings import settings_of
 from providers.ports import ConnectError
@@ -23,7 +24,11 @@ class SesAdapter:
 
     def open(self) -> SesSession:
         """Return a session; its connection is made with the first mail. Raises `ConnectError`."""
-        return SesSession(self._settings)
+        settings = self._settings
+        if settings.is_confined and settings.options.get("api_url"):
+            # It was allowed when it was saved.
+            raise ConnectError(without_answer(Stage.UNSENT, NO_OWN_ENDPOINT).as_result())
+        return SesSession(settings)
 
     def check(self) -> str:
         """Ask for the account's standing. Raises `ConnectError`."""

@@ -73,7 +73,9 @@ class EspSession:
         self._secrets = Secrets(settings.secrets)
         self._wire = Wire()
         self._backend = backend_of(settings)
-        self._backend.session = WatchedSession(self._backend.api_url, self._wire)
+        self._backend.session = WatchedSession(
+            self._backend.api_url, self._wire, is_confined=settings.is_confined
+        )
         self._sent_count = 0
         self._is_alive = True
 

@@ -34,6 +34,8 @@ class EspSettings:
     options: Mapping[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
     max_messages_per_connection: int = 0
+    #: See `AccountConfig`.
+    is_confined: bool = False
 
     @property
     def timeouts(self) -> tuple[float, float]:
@@ -63,6 +65,7 @@ def settings_of(config: AccountConfig) -> EspSettings:
         options={**options, **defaults},
         secrets={key: value for key, value in config.secrets.items() if value},
         max_messages_per_connection=config.max_messages_per_connection,
+        is_confined=config.is_confined,
     )
 
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
 
+from mailservice.core.networks import PrivateNetworkError, public_addresses
 from providers.adapters.esp.classify import Stage
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 #: Servers close idle connections sooner or later; one this old is not trusted with a mail.
@@ -52,7 +55,38 @@ class Wire:
         self.stage = Stage.SENT
 
 
-class _PlainConnection(HTTPConnection):
+class _Confined:
+    """A connection that goes to public addresses only, looked up once; by a proxy, that decides."""
+
+    is_confined: bool
+    proxy: Any
+    host: str
+    port: int
+    _dns_host: str
+
+    def _new_conn(self) -> socket.socket:
+        connect = super()._new_conn  # type: ignore[misc]  # of the connection it is mixed into
+        if not self.is_confined or self.proxy is not None:
+            return cast("socket.socket", connect())
+        name = self._dns_host
+        try:
+            # TLS asks for `host` only afterwards.
+            self._dns_host = _first_public(self, name)
+            return cast("socket.socket", connect())
+        finally:
+            self._dns_host = name
+
+
+def _first_public(connection: Any, name: str) -> str:
+    try:
+        return public_addresses(name, connection.port)[0]
+    except PrivateNetworkError as error:
+        raise NewConnectionError(connection, str(error)) from error
+    except (OSError, UnicodeError) as error:
+        raise NewConnectionError(connection, f"cannot find {name}") from error
+
+
+class _PlainConnection(_Confined, HTTPConnection):
     """A connection that tells the wire what it does."""
 
     wire: Wire
@@ -66,7 +100,7 @@ class _PlainConnection(HTTPConnection):
         self.wire.note_sent()
 
 
-class _SecureConnection(HTTPSConnection):
+class _SecureConnection(_Confined, HTTPSConnection):
     """The same with TLS."""
 
     wire: Wire
@@ -83,9 +117,10 @@ class _SecureConnection(HTTPSConnection):
 class _WatchedAdapter(HTTPAdapter):
     """The transport of `requests` with one connection, which is watched; nothing is repeated."""
 
-    def __init__(self, wire: Wire) -> None:
-        plain = type("Plain", (_PlainConnection,), {"wire": wire})
-        secure = type("Secure", (_SecureConnection,), {"wire": wire})
+    def __init__(self, wire: Wire, *, is_confined: bool) -> None:
+        own = {"wire": wire, "is_confined": is_confined}
+        plain = type("Plain", (_PlainConnection,), own)
+        secure = type("Secure", (_SecureConnection,), own)
         self._pools = {
             "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
@@ -109,7 +144,7 @@ class WatchedSession(requests.Session):
     replace the account's credentials.
     """
 
-    def __init__(self, api_url: str, wire: Wire) -> None:
+    def __init__(self, api_url: str, wire: Wire, *, is_confined: bool = False) -> None:
         super().__init__()
         self.trust_env = False
         self.proxies = get_environ_proxies(api_url)
@@ -117,7 +152,7 @@ class WatchedSession(requests.Session):
         self.headers["User-Agent"] = "mailservice"
         self._used_at = time.monotonic()
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _WatchedAdapter(wire))
+            self.mount(scheme, _WatchedAdapter(wire, is_confined=is_confined))
 
     def request(self, *args: Any, **options: Any) -> requests.Response:
         """Send a request; a redirect is an answer like any other.

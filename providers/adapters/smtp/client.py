@@ -109,7 +109,10 @@ class _Handshake:
         settings = self._settings
         try:
             return Connection.to(
-                settings.host, settings.port, timeout_seconds=settings.timeout_seconds
+                settings.host,
+                settings.port,
+                timeout_seconds=settings.timeout_seconds,
+                is_confined=settings.is_confined,
             )
         except WIRE_ERRORS as error:
             raise self._lost(error) from error

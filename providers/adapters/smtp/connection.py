@@ -10,6 +10,7 @@ import ssl
 import time
 from functools import lru_cache
 
+from mailservice.core.networks import public_addresses
 from providers.adapters.smtp.replies import ProtocolError, ReplyParser, WireReply
 
 _RECV_BYTES = 16_384
@@ -54,10 +55,15 @@ class Connection:
         self._use(sock)
 
     @classmethod
-    def to(cls, host: str, port: int, *, timeout_seconds: float) -> Connection:
-        """Connect by TCP, trying every address of `host`. Raises `LostError`, `TimedOutError`."""
+    def to(
+        cls, host: str, port: int, *, timeout_seconds: float, is_confined: bool = False
+    ) -> Connection:
+        """Connect by TCP, trying every address of `host`, or its public ones if `is_confined`.
+
+        Raises `LostError`, `TimedOutError`.
+        """
         try:
-            sock = socket.create_connection((host, port), timeout=timeout_seconds)
+            sock = _dialled(host, port, timeout_seconds, is_confined=is_confined)
         except TimeoutError:
             raise TimedOutError(f"no connection within {timeout_seconds:g} s") from None
         except (OSError, UnicodeError) as error:
@@ -185,6 +191,15 @@ class Connection:
         if not data:
             raise LostError("the server closed the connection")
         self._parser.feed(data)
+
+
+def _dialled(host: str, port: int, timeout_seconds: float, *, is_confined: bool) -> socket.socket:
+    """Return a socket connected to the first address that takes it. Raises `OSError`."""
+    addresses = public_addresses(host, port) if is_confined else [host]
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_connection((address, port), timeout=timeout_seconds)
+    return socket.create_connection((addresses[-1], port), timeout=timeout_seconds)
 
 
 def describe(error: Exception) -> str:

@@ -48,6 +48,8 @@ class SmtpSettings:
     #: Log in without TLS even if the peer is another host.
     allow_plaintext_auth: bool = False
     max_messages_per_connection: int = 0
+    #: See `AccountConfig`.
+    is_confined: bool = False
 
     @classmethod
     def from_config(cls, config: AccountConfig) -> SmtpSettings:
@@ -71,6 +73,7 @@ class SmtpSettings:
             ehlo_name=given.get("ehlo_name", ""),
             allow_plaintext_auth=given.get("allow_plaintext_auth", False),
             max_messages_per_connection=config.max_messages_per_connection,
+            is_confined=config.is_confined,
         )
 
 
