@@ -85,7 +85,7 @@ class EditorPages(ConsoleAdmin[Template]):
         try:
             posted = _posted(request)
         except TemplateSyntaxProblem as problem:
-            return _told_one(problem.message)
+            return _told_one(problem.message, request.POST.get("unchanged_since", ""))
         return self._posted_draft(request, template, posted)
 
     def _posted_draft(
@@ -241,9 +241,10 @@ def _posted(request: HttpRequest) -> QueryDict:
     return posted
 
 
-def _told_one(message: str) -> JsonResponse:
+def _told_one(message: str, since: str) -> JsonResponse:
     """Answer the visual editor's script, which alone posts a canvas."""
-    return JsonResponse({"faults": [{"field": "", "message": message}]}, status=422)
+    faults = [{"field": "", "message": message}]
+    return JsonResponse({"faults": faults, "unchanged_since": since}, status=422)
 
 
 def _told(form: DraftForm, saved: TemplateVersion | None) -> JsonResponse:

@@ -167,9 +167,11 @@ def test_a_preview_is_made_of_the_canvas(root: Client, template: Template) -> No
 def test_what_the_editor_cannot_have_made_changes_nothing(
     root: Client, template: Template, canvas: str
 ) -> None:
-    answer = root.post(url("draft", template.pk), posted(template, canvas=canvas))
+    fields = posted(template, canvas=canvas)
+    answer = root.post(url("draft", template.pk), fields)
     assert answer.status_code == 422
     assert answer.json()["faults"][0]["message"]
+    assert answer.json()["unchanged_since"] == fields["unchanged_since"], "kept for the next try"
     assert template.versions.get().html == NEWSLETTER.html
     look = root.post(url("preview", template.pk), posted(template, canvas=canvas)).context["look"]
     assert look.problems
