@@ -12,7 +12,7 @@ from django.contrib.admin import ShowFacets
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.admin.utils import unquote
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -228,13 +228,22 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the list, under its own name."""
+        """Show the list, under its own name.
+
+        Raises `BadRequest` for a filter in the address that no row can have, such as a number
+        beyond those of the column.
+        """
         context = {
             "title": str(self.opts.verbose_name_plural).capitalize(),
             "console_links": self.list_links(request),
             **(extra_context or {}),
         }
-        response: HttpResponse = super().changelist_view(request, context)
+        try:
+            response: HttpResponse = super().changelist_view(request, context)
+        except OverflowError as error:
+            if request.method != "GET":
+                raise
+            raise BadRequest("The database cannot look for this.") from error
         return response
 
     def list_links(self, _request: HttpRequest) -> list[Link]:

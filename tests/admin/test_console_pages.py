@@ -30,6 +30,19 @@ def test_no_list_answers_staff_without_rights(staff_with, name: str) -> None:
     assert staff_with().get(reverse(f"admin:{name}_changelist")).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("admin_logentry", "action_flag__in=99999999999999999999"),
+        ("django_celery_beat_periodictask", "start_time__year=99999999999999999999"),
+    ],
+)
+def test_a_filter_that_no_row_can_have_is_a_bad_request(
+    root: Client, name: str, query: str
+) -> None:
+    assert root.get(f"{reverse(f'admin:{name}_changelist')}?{query}").status_code == 400
+
+
 def test_a_visitor_is_sent_to_the_log_in(client: Client, db: None) -> None:
     answer = client.get(reverse("admin:index"))
     assert answer.status_code == 302
