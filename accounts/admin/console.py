@@ -9,10 +9,11 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.admin.utils import unquote
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -244,6 +245,18 @@ class ConsoleAdmin(ModelAdmin[ModelT]):
             if request.method != "GET":
                 raise
             raise BadRequest("The database cannot look for this.") from error
+        return response
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[ModelT]
+    ) -> HttpResponse | None:
+        """Do what was chosen with the rows that were ticked. Raises `BadRequest` for odd ids."""
+        try:
+            for value in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.to_python(value)
+        except ValidationError as error:
+            raise BadRequest("Somebody ticked what is no row.") from error
+        response: HttpResponse | None = super().response_action(request, queryset)
         return response
 
     def list_links(self, _request: HttpRequest) -> list[Link]:

@@ -43,6 +43,13 @@ def test_a_filter_that_no_row_can_have_is_a_bad_request(
     assert root.get(f"{reverse(f'admin:{name}_changelist')}?{query}").status_code == 400
 
 
+@pytest.mark.parametrize("ticked", ["x", "\x00"])
+def test_an_action_on_what_is_no_row_is_a_bad_request(root: Client, ticked: str) -> None:
+    fields = {"action": "export_selected", "_selected_action": ticked}
+    answer = root.post(reverse("admin:templates_template_changelist"), fields)
+    assert answer.status_code == 400
+
+
 def test_a_visitor_is_sent_to_the_log_in(client: Client, db: None) -> None:
     answer = client.get(reverse("admin:index"))
     assert answer.status_code == 302
