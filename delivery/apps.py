@@ -40,18 +40,21 @@ class DeliveryConfig(AppConfig):
     def ready(self) -> None:
         """Have the email types made after every migration, guard accounts that carried mail.
 
-        And have routing learn what becomes of sender domains, and verification which templates
-        there are.
+        And have routing learn which types there are and what becomes of sender domains, and
+        verification which templates there are.
         """
+        from delivery.email_types import email_type_names  # noqa: PLC0415 - needs loaded apps
         from delivery.references import use_of_provider  # noqa: PLC0415 - needs loaded apps
         from delivery.services.alignment import note_alignment  # noqa: PLC0415 - needs loaded apps
         from delivery.services.texts import template_fault  # noqa: PLC0415 - needs loaded apps
+        from providers.mail_types import sources  # noqa: PLC0415 - needs loaded apps
         from providers.services import in_use_checks  # noqa: PLC0415 - needs loaded apps
         from verification.services.token_settings import (  # noqa: PLC0415 - needs loaded apps
             template_checks,
         )
         from verification.signals import alignment_changed  # noqa: PLC0415 - needs loaded apps
 
+        sources.append(email_type_names)
         in_use_checks.append(use_of_provider)
         template_checks.append(template_fault)
         alignment_changed.connect(note_alignment, dispatch_uid="alignment for routing")

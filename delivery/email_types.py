@@ -26,6 +26,11 @@ def email_types() -> dict[str, EmailType]:
     return types
 
 
+def email_type_names() -> frozenset[str]:
+    """Return the names of all email types, as they are now."""
+    return frozenset(EmailType.objects.values_list("name", flat=True))
+
+
 def forget_email_types() -> None:
     """Make the next look go to the database."""
     global _held  # noqa: PLW0603 - a cache of the whole process

@@ -225,8 +225,13 @@ def _number_faults(provider: Provider) -> list[Fault]:
         ("retry_first_seconds", provider.retry_first_seconds, 1, MAX_RETRY_SECONDS),
         ("retry_max_seconds", provider.retry_max_seconds, 1, MAX_RETRY_SECONDS),
     )
-    return [
+    faults = [
         (field, "out_of_range", f"Must be from {least} to {most:,}.")
         for field, value, least, most in bounds
         if value is not None and not least <= value <= most
     ]
+    first, longest = provider.retry_first_seconds, provider.retry_max_seconds
+    if not faults and first is not None and longest is not None and longest < first:
+        message = "The longest wait must not be shorter than the first."
+        faults.append(("retry_max_seconds", "conflict", message))
+    return faults

@@ -14,6 +14,7 @@ from accounts.models import ApiKey
 from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.sql import advisory_key, lock_for_transaction
 from providers.account_faults import Fault, read_domains
+from providers.mail_types import fault_of_type
 from providers.models import Provider, RoutingRule, RoutingTarget
 from providers.routing import Strategy, Target
 from providers.selectors import forget_snapshot
@@ -169,6 +170,7 @@ def _condition_faults(rule: RoutingRule) -> list[Fault]:
     rule.email_types, faults = _read_texts(
         rule.email_types, "email_types", is_email_type, "No name of an email type."
     )
+    faults = faults or _type_faults(rule)
     rule.tags, found = _read_texts(
         rule.tags, "tags", _is_tag, f"A tag has 1 to {_MAX_TAG_CHARS} printable characters."
     )
@@ -177,6 +179,16 @@ def _condition_faults(rule: RoutingRule) -> list[Fault]:
     faults += found
     rule.recipient_domains, found = read_domains(rule.recipient_domains, "recipient_domains")
     return [*faults, *found, *_key_faults(rule)]
+
+
+def _type_faults(rule: RoutingRule) -> list[Fault]:
+    """Refuse types that there are not; one that was deleted may stay where it is."""
+    kept = RoutingRule.objects.filter(pk=rule.pk).values_list("email_types", flat=True).first()
+    return [
+        (f"email_types[{place}]", "not_found", words)
+        for place, name in enumerate(rule.email_types)
+        if name not in (kept or ()) and (words := fault_of_type(name))
+    ]
 
 
 def is_email_type(value: str) -> bool:

@@ -20,6 +20,7 @@ from accounts.admin.console import ids_of, signed_in
 from accounts.models import ApiKey, User
 from mailservice.core.addresses import AddressError, domain_of, normalized, parse_address
 from providers.admin.rule_forms import ListField
+from providers.mail_types import fault_of_type
 from providers.models import Provider
 from providers.pricing import MAX_PRICE
 from providers.routing import MessageFacts, Snapshot, WhatIf, choose, price_text, suppose
@@ -126,6 +127,13 @@ class QuestionForm(forms.Form):
     def clean_from_email(self) -> str:
         """Return the address in wire form."""
         return self._address("from_email", self.cleaned_data["from_email"])
+
+    def clean_email_type(self) -> str:
+        """Return a type that there is."""
+        name: str = self.cleaned_data["email_type"]
+        if words := fault_of_type(name):
+            raise forms.ValidationError(words, code="not_found")
+        return name
 
     def clean_to(self) -> list[str]:
         """Return the addresses in look-up form."""

@@ -360,6 +360,7 @@ def test_the_simulator_takes_each_fact(
         ({"to": "bob@example.net, eve"}, "to"),
         ({"size_kilobytes": "-1"}, "size_kilobytes"),
         ({"priority": "6"}, "priority"),
+        ({"email_type": "transactonal"}, "email_type"),
     ],
 )
 def test_a_question_with_a_fault_is_not_answered(

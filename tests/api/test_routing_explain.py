@@ -195,3 +195,8 @@ def test_a_supposed_price_must_be_one(api: Api, ses: Provider, price: object) ->
     assert details(answer) == {path: "invalid"}
     rest = {"what_if": {"remaining": {str(ses.pk): -1}}}
     assert details(api.post("/routing/explain", rest)) == {f"what_if.remaining.{ses.pk}": "invalid"}
+
+
+def test_an_unknown_type_is_not_explained(api: Api, ses: Provider) -> None:
+    response = api.post("/routing/explain", {"email_type": "transactonal"})
+    assert details(response) == {"email_type": "not_found"}

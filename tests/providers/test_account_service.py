@@ -45,6 +45,16 @@ def test_a_wrong_limit_is_named(field: str, value: object) -> None:
     assert list(refused.value.details) == [field]
 
 
+def test_the_longest_wait_is_not_shorter_than_the_first() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        create(retry_first_seconds=600, retry_max_seconds=60)
+    assert list(refused.value.details) == ["retry_max_seconds"]
+    provider = create(retry_first_seconds=60, retry_max_seconds=60)
+    with pytest.raises(InvalidInputError):
+        update_provider(provider.pk, retry_first_seconds=61)
+    update_provider(provider.pk, retry_first_seconds=61, retry_max_seconds=None)
+
+
 def test_limits_are_kept_as_given() -> None:
     plan = {"starts_on": "2026-03-01", "daily": [50, 100]}
     provider = create(monthly_limit=1000, priority_reserve=10, rate_per_second=0.5, warm_up=plan)

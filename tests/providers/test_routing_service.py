@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import NewApiKey
-from delivery.models import Attempt
+from delivery.models import Attempt, EmailType
 from mailservice.core.errors import InvalidInputError, NotFoundError
 from mailservice.core.ids import uuid7
 from providers.errors import ProviderInUseError
@@ -121,6 +121,21 @@ def test_a_change_leaves_what_is_not_named_and_counts_at_once(
     assert (rule.name, rule.targets.count()) == ("other", 2)
 
 
+def test_a_misspelt_type_is_told_from_one_that_was_deleted() -> None:
+    EmailType.objects.create(name="receipt")
+    rule = simple(sink("one"), email_types=["receipt"])
+    EmailType.objects.filter(name="receipt").delete()
+    update_rule(rule.pk, name="other")
+    with pytest.raises(InvalidInputError) as refused:
+        update_rule(rule.pk, email_types=["receipt", "Transactional"])
+    fault = refused.value.details["email_types[1]"][0]
+    assert fault["message"] == (
+        "There is no email type “Transactional”. Did you mean “transactional”?"
+    )
+    with pytest.raises(InvalidInputError, match=r"“xyz”\. Create it first"):
+        update_rule(rule.pk, email_types=["xyz"])
+
+
 def test_a_rule_is_deleted_with_its_targets() -> None:
     rule = simple(sink("one"))
     delete_rule(rule.pk)
@@ -141,6 +156,7 @@ def test_a_rule_is_deleted_with_its_targets() -> None:
         ({"position": 40_000}, {"position": "out_of_range"}),
         ({"strategy": "luck"}, {"strategy": "invalid_choice"}),
         ({"email_types": ["ok", "no way"]}, {"email_types[1]": "invalid"}),
+        ({"email_types": ["marketing", "transactonal"]}, {"email_types[1]": "not_found"}),
         ({"tags": [""]}, {"tags[0]": "invalid"}),
         ({"tags": ["x"] * 201}, {"tags": "too_many"}),
         ({"sender_domains": ["*"]}, {"sender_domains[0]": "invalid_domain"}),
