@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from templates_app.engine.locales import PERSONAL_LINKS
+
 #: The recipient's own links: to unsubscribe, and to choose what to get.
-VARIABLES = ("unsubscribe_url", "preferences_url")
+VARIABLES = PERSONAL_LINKS
 
 
 def sample_links(public_url: str) -> dict[str, str]:

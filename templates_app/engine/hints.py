@@ -11,7 +11,7 @@ from liquid.builtin.tags.for_tag import ForLoop
 from liquid.undefined import is_undefined
 
 from templates_app.engine.errors import Missing
-from templates_app.engine.locales import MAIL_FACTS
+from templates_app.engine.locales import MAIL_FACTS, PERSONAL_LINKS
 from templates_app.engine.nodes import LOOP_FIGURES
 
 #: Names compared, and their length: the comparison is quadratic in the latter.
@@ -19,8 +19,8 @@ _MAX_NAMES = 200
 _MAX_NAME_CHARS = 60
 #: Names listed in a message.
 _SHOWN = 12
-#: In every scope: suggested, but not listed.
-_HELPERS = frozenset(("forloop", MAIL_FACTS))
+#: Given by the service: suggested, but not listed.
+_HELPERS = frozenset(("forloop", MAIL_FACTS, *PERSONAL_LINKS))
 _ENDS: dict[object, int] = {"first": 0, "last": -1}
 
 

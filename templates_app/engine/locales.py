@@ -17,6 +17,8 @@ _RTL_SCRIPTS = {"arab", "hebr", "thaa", "syrc", "nkoo", "adlm"}
 #: What every template may ask: `{{ mail.locale }}`, `{{ mail.direction }}`.
 MAIL_FACTS = "mail"
 FACT_NAMES = ("locale", "language", "direction")
+#: What every mail to one recipient may ask: the links to unsubscribe, and to choose what to get.
+PERSONAL_LINKS = ("unsubscribe_url", "preferences_url")
 
 
 def fallbacks(tag: str) -> list[str]:

@@ -128,6 +128,14 @@ def test_a_batch_stops_checking_templates_after_its_time_and_keeps_the_rest_apar
     assert Message.objects.count() == 51 - len(refused)
 
 
+def test_a_hint_lists_what_the_sender_gave_and_suggests_what_the_service_gives(user: User) -> None:
+    inline = {"template": None, "subject": "s", "context": {"name": "Ann"}}
+    found = refused(user, **inline, text="{{ total }}")["context"][0]["message"]
+    assert found == "The variable 'total' is missing; known here: name (line 1, column 4)"
+    found = refused(user, **inline, text="{{ unsubscribe_ulr }}")["context"][0]["message"]
+    assert "did you mean 'unsubscribe_url'?" in found
+
+
 UNWRITABLE: list[tuple[str, Any, str]] = [
     ("{{ x | money: 'EUR' }}", "12,50", "That is no number (line 1, column 8)"),
     ("{{ x | money: 'EUR' }}", None, "That is no number (line 1, column 8)"),
