@@ -14,6 +14,21 @@ _DEFAULT = "en"
 _CACHED_LOCALES = 512
 #: Of scripts; babel knows it of languages only.
 _RTL_SCRIPTS = {"arab", "hebr", "thaa", "syrc", "nkoo", "adlm"}
+#: The digit 0 of each numbering system that is a language's own (CLDR); babel writes 0 to 9.
+_ZEROS = {
+    "adlm": 0x1E950,
+    "arab": 0x660,
+    "arabext": 0x6F0,
+    "beng": 0x9E6,
+    "cakm": 0x11136,
+    "deva": 0x966,
+    "hmnp": 0x1E140,
+    "mtei": 0xABF0,
+    "mymr": 0x1040,
+    "nkoo": 0x7C0,
+    "olck": 0x1C50,
+    "tibt": 0xF20,
+}
 #: What every template may ask: `{{ mail.locale }}`, `{{ mail.direction }}`.
 MAIL_FACTS = "mail"
 FACT_NAMES = ("locale", "language", "direction")
@@ -49,6 +64,13 @@ def babel_locale(tag: str) -> Locale:
         except (UnknownLocaleError, ValueError):
             continue
     return Locale.parse(_DEFAULT)
+
+
+@lru_cache(maxsize=_CACHED_LOCALES)
+def own_digits(tag: str) -> dict[int, int]:
+    """Return a table for `str.translate` to the digits of a language, empty if they are 0 to 9."""
+    zero = _ZEROS.get(babel_locale(tag).default_numbering_system)
+    return {} if zero is None else {ord("0") + digit: zero + digit for digit in range(10)}
 
 
 @lru_cache(maxsize=_CACHED_LOCALES)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from babel import dates, numbers
-from dateutil import parser as date_parser  # type: ignore[import-untyped]  # ships no types
+from babel import dates
 from liquid.exceptions import FilterArgumentError
 from markupsafe import Markup, escape
 
-from templates_app.engine.figures import money_style, number_style
+from templates_app.engine.figures import money_style, number_style, percent_style
 from templates_app.engine.limits import MAX_DATE_CHARS, MAX_NUMBER
-from templates_app.engine.locales import babel_locale, language_of
+from templates_app.engine.locales import babel_locale, language_of, own_digits
+from templates_app.engine.moments import moment_of
 from templates_app.engine.values import as_text
 
 if TYPE_CHECKING:
@@ -42,14 +41,12 @@ def _date(
 ) -> str:
     """Write a date by a style (`'long'`) or by `strftime` with names in the mail's language."""
     layout = as_text(pattern)
-    moment = _moment(context, value, tz)
-    if moment is None:
-        return as_text(value)
+    moment = moment_of(value, now=context.now, zone=tz)
     if layout in _STYLES:
         return _written_date(moment.date(), str(layout), context.locale)
     if len(layout) > MAX_DATE_CHARS or _PADDED_DIRECTIVE.search(layout):
         raise FilterArgumentError("the date format is too long or pads", token=None)
-    formatted = moment.strftime(_with_words(layout, moment, context))
+    formatted = _by_directives(str(layout), moment, context.locale)
     return Markup(formatted) if isinstance(layout, Markup) else formatted  # noqa: S704 - the author's own text
 
 
@@ -57,22 +54,20 @@ def _time(
     context: SandboxContext, value: object, style: object = "short", *, tz: object = None
 ) -> str:
     """Write the time of day."""
-    moment = _moment(context, value, tz)
-    if moment is None:
-        return as_text(value)
+    moment = moment_of(value, now=context.now, zone=tz)
     zone = moment.tzinfo or UTC
-    return dates.format_time(moment, _style(style), tzinfo=zone, locale=_locale(context))
+    text = dates.format_time(moment, _style(style), tzinfo=zone, locale=_locale(context))
+    return text.translate(own_digits(context.locale))
 
 
 def _datetime(
     context: SandboxContext, value: object, style: object = "medium", *, tz: object = None
 ) -> str:
     """Write date and time."""
-    moment = _moment(context, value, tz)
-    if moment is None:
-        return as_text(value)
+    moment = moment_of(value, now=context.now, zone=tz)
     zone = moment.tzinfo or UTC
-    return dates.format_datetime(moment, _style(style), tzinfo=zone, locale=_locale(context))
+    text = dates.format_datetime(moment, _style(style), tzinfo=zone, locale=_locale(context))
+    return text.translate(own_digits(context.locale))
 
 
 def _number(context: SandboxContext, value: object, decimals: object = None) -> str:
@@ -88,10 +83,7 @@ def _money(context: SandboxContext, value: object, currency: object) -> str:
 
 def _percent(context: SandboxContext, value: object, decimals: object = 0) -> str:
     """Write a fraction of 1 as per cent."""
-    places = _count(decimals)
-    pattern = "#,##0" + ("." + "0" * places if places else "") + "%"
-    text: str = numbers.format_percent(_decimal(value), format=pattern, locale=_locale(context))
-    return text
+    return percent_style(context.locale, _count(decimals)).write(_decimal(value).scaleb(2))
 
 
 def _plural(context: SandboxContext, value: object, *args: object, **forms: object) -> str:
@@ -129,7 +121,7 @@ def _written_money(value: str, tag: str, currency: str) -> str:
 
 @lru_cache(maxsize=_CACHED_DATES)
 def _written_date(day: date, style: Any, tag: str) -> str:
-    return dates.format_date(day, style, locale=babel_locale(tag))
+    return dates.format_date(day, style, locale=babel_locale(tag)).translate(own_digits(tag))
 
 
 @lru_cache(maxsize=_CACHED_DATES)
@@ -148,53 +140,26 @@ def _style(value: object) -> Any:
     return style
 
 
-def _with_words(layout: str, moment: datetime, context: SandboxContext) -> str:
-    """Replace directives that stand for English words by the words of the mail's language."""
-    if "%" not in layout or language_of(context.locale) in {"", "en"}:
-        return layout
+def _by_directives(layout: str, moment: datetime, tag: str) -> str:
+    """Write a date by `strftime`, with the words of the language, and its digits beside them.
+
+    Without words it is as often a part of an address: its digits stay 0 to 9.
+    """
+    if "%" not in layout or language_of(tag) in {"", "en"}:
+        return moment.strftime(layout)
+    has_words = False
 
     def word(found: re.Match[str]) -> str:
+        nonlocal has_words
         pattern = _WORDS.get(found[1])
         if pattern is None:
             return found[0]
-        text: str = dates.format_datetime(moment, pattern, locale=_locale(context))
+        has_words = True
+        text: str = dates.format_datetime(moment, pattern, locale=babel_locale(tag))
         return text.replace("%", "%%")
 
-    return _WORD_DIRECTIVE.sub(word, layout)
-
-
-def _moment(context: SandboxContext, value: object, zone: object) -> datetime | None:
-    """Return the date a value stands for, in the zone asked for, or None if it is none."""
-    text = as_text(value)
-    if len(text) > MAX_DATE_CHARS:
-        raise FilterArgumentError("the date is too long", token=None)
-    moment = context.now if text in {"now", "today"} else _read(value, text, context.now)
-    if moment is None or zone is None:
-        return moment
-    name = str(as_text(zone))
-    try:
-        wanted = ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise FilterArgumentError(f"there is no time zone {name!r}", token=None) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(wanted)
-
-
-def _read(value: object, text: str, now: datetime) -> datetime | None:
-    if type(value) is int or text.isdecimal():
-        return datetime.fromtimestamp(int(text), UTC)
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    try:
-        # Parts that are not given come from the mail's date, never from the clock.
-        start_of_year = datetime.combine(date(now.year, 1, 1), time.min)
-        parsed: datetime = date_parser.parse(text, default=start_of_year)
-    except (OverflowError, ValueError):
-        return None
-    return parsed
+    text = moment.strftime(_WORD_DIRECTIVE.sub(word, layout))
+    return text.translate(own_digits(tag)) if has_words else text
 
 
 def _plain(value: object) -> str:

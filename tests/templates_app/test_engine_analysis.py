@@ -179,7 +179,11 @@ def test_only_plain_values_of_ordinary_length_need_no_rendering(context, is_sure
     [
         ("{{ x | money: 'EUR' }}", "12,50", "that is no number"),
         ("{{ x | money: 'EUR' }}", None, "that is no number"),
-        ("{{ x | date: 'long' }}", 1_777_888_999_000, "year 58309 is out of range"),
+        (
+            "{{ x | date: 'long' }}",
+            1_777_888_999_000,
+            "in seconds since 1970, this one is too large",
+        ),
         ("{% if x > 100 %}a{% endif %}", "120", "'<' and '>' compare two numbers or two texts"),
         ("{{ x }}", {"total": 1}, "an object cannot be printed"),
         ("{{ x }}", [{"total": 1}], "an object cannot be printed"),

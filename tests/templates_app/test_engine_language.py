@@ -122,12 +122,55 @@ def test_now_is_what_the_caller_says():
     [
         ("2026-05-04T10:00:00Z", "04.05.2026"),
         ("May 4, 2026", "04.05.2026"),
+        ("2026-05-04", "04.05.2026"),
+        ("20260504", "04.05.2026"),
+        ("20260504T103000Z", "04.05.2026"),
+        ("202605041030", "04.05.2026"),
+        ("20260504103000", "04.05.2026"),
+        ("2026-W19-1", "04.05.2026"),
+        (" 4 May 2026", "04.05.2026"),
+        ("2026", "01.01.2026"),
         (0, "01.01.1970"),
-        ("soon", "soon"),
+        (1_777_888_999, "04.05.2026"),
+        (1_777_888_999.5, "04.05.2026"),
+        ("1777888999", "04.05.2026"),
     ],
 )
-def test_dates_are_formatted_and_other_words_left_alone(value, text):
+def test_dates_are_read_as_they_are_written(value, text):
     assert render("{{ value | date: '%d.%m.%Y' }}", value=value) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["abc", "soon", "2026-02-30", "20260230", "202613", "12,50", "1.5", "", "7", None, True, [1]],
+)
+@pytest.mark.parametrize("name", ["date", "time", "datetime"])
+def test_what_is_no_date_is_told(value, name):
+    assert problem(f"{{{{ value | {name} }}}}", value=value).problem == "That is no date"
+
+
+@pytest.mark.parametrize("value", [1_777_888_999_000, "1777888999000", 10**400, -(10**15)])
+def test_seconds_since_1970_are_no_milliseconds(value):
+    words = "A date that is a number is in seconds since 1970, this one is too large"
+    assert problem("{{ value | date }}", value=value).problem == words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("2026-05-04", "04 00:00"),
+        ("20260504", "04 00:00"),
+        ("May 4, 2026", "04 00:00"),
+        ("2026-05-04T00:00", "03 20:00"),
+        ("May 4, 2026 00:00", "03 20:00"),
+        ("May 4, 2026 1:00", "03 21:00"),
+        ("202605040000", "03 20:00"),
+        (1_777_888_999, "04 06:03"),
+    ],
+)
+def test_a_day_without_a_time_is_that_day_everywhere(value, text):
+    source = "{{ value | date: '%d %H:%M', tz: 'America/New_York' }}"
+    assert render(source, value=value) == text
 
 
 @pytest.mark.parametrize(
