@@ -102,7 +102,9 @@ class Compiled:
         try:
             for node, render in self._nodes:  # noqa: B007 - tells the place of an error below
                 render(state, buffer)
-        except (LiquidError, LiquidInterrupt, *_RENDER_ERRORS) as error:
+        except LiquidInterrupt:
+            pass  # a partial shown alone ends early
+        except (LiquidError, *_RENDER_ERRORS) as error:
             raise _render_problem(error, node.token, state) from error
         return buffer.getvalue()
 

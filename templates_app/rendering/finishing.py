@@ -83,6 +83,7 @@ def finish(source: MailSource, library: Library) -> Finished:
         text=bundles["text"].source,
         locale=source.language,
         inlines_css=is_inlined_later,
+        is_piece=bool(source.own_id),
     )
     return Finished(mail, used, notes, bundles)
 
@@ -127,12 +128,19 @@ def _html(source: MailSource, bundles: dict[PartName, Bundle]) -> _Html:
         return "", False, ()
     work = _work_in if len(html) > _KEPT_CHARS else _kept
     try:
-        return work(html, bundled.format, source.language, bundles["preheader"].source)
+        preheader = bundles["preheader"].source
+        return work(html, bundled.format, source.language, preheader, bool(source.own_id))
     except TemplateSyntaxProblem as problem:
         raise _placed("html", bundled, problem) from problem
 
 
-def _work_in(html: str, format_: str, language: str, preheader: str) -> _Html:
+def _work_in(
+    html: str,
+    format_: str,
+    language: str,
+    preheader: str,
+    is_piece: bool,  # noqa: FBT001 - a cache key
+) -> _Html:
     """Return what `_html` does, for a source with layouts and partials in it."""
     notes: tuple[tuple[str, str], ...] = ()
     written = direction(language)
@@ -149,7 +157,7 @@ def _work_in(html: str, format_: str, language: str, preheader: str) -> _Html:
     if format_ != "mjml":
         html, reason = inline_source(html)
         _check_length(html, "with its CSS inlined")
-    compile_source(html, html=True)
+    compile_source(html, html=True, is_piece=is_piece)
     if reason:
         notes = (("inlined_each", f"CSS is inlined for each mail: {reason}."),)
     return html, bool(reason), notes

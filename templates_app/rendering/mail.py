@@ -32,6 +32,8 @@ class FinishedMail:
     locale: str = ""
     #: CSS rules are written into the elements of each filled HTML.
     inlines_css: bool = False
+    #: A partial shown alone: a `break` may end it.
+    is_piece: bool = False
 
 
 class Rendered(NamedTuple):
@@ -49,7 +51,13 @@ class Part:
     __slots__ = ("constant", "is_derived", "is_made", "locale", "name", "template")
 
     def __init__(
-        self, name: PartName, source: str | Compiled, *, is_template: bool, locale: str = ""
+        self,
+        name: PartName,
+        source: str | Compiled,
+        *,
+        is_template: bool,
+        locale: str = "",
+        is_piece: bool = False,
     ) -> None:
         self.name = name
         self.template: Compiled | None = None
@@ -63,7 +71,7 @@ class Part:
             if not is_template:
                 self.constant = source
                 return
-            source = compile_source(source, html=name == "html")
+            source = compile_source(source, html=name == "html", is_piece=is_piece)
         if source.is_constant:
             self.constant = source.render(_NO_CONTEXT)
         else:
@@ -94,8 +102,8 @@ class CompiledMail:
         if mail.is_template:
             # Line ends of the source are layout; those in a value are refused when composing.
             subject = " ".join(subject.splitlines())
-        self.subject = Part("subject", subject, is_template=mail.is_template, locale=mail.locale)
-        self.html = Part("html", mail.html, is_template=mail.is_template, locale=mail.locale)
+        self.subject = _written("subject", subject, mail)
+        self.html = _written("html", mail.html, mail)
         if self.html.is_constant and mail.inlines_css:
             self.html.constant = inline_filled(self.html.constant)
         self.text = _text_part(mail, self.html)
@@ -145,10 +153,17 @@ def render(
     return compile_mail(mail).render(context, now=now)
 
 
+def _written(name: PartName, source: str, mail: FinishedMail) -> Part:
+    """Return a part that its author wrote."""
+    return Part(
+        name, source, is_template=mail.is_template, locale=mail.locale, is_piece=mail.is_piece
+    )
+
+
 def _text_part(mail: FinishedMail, html: Part) -> Part:
     """Return the plain-text part: as given, or made from the HTML."""
     if mail.text or not mail.html:
-        return Part("text", mail.text, is_template=mail.is_template, locale=mail.locale)
+        return _written("text", mail.text, mail)
     if html.is_constant:
         return Part("text", html_to_text(html.constant), is_template=False)
     template = text_template(mail.html)

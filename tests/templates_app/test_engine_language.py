@@ -216,7 +216,7 @@ def test_interrupts_outside_a_loop_are_refused(source, column):
 
 def test_a_partial_may_end_early():
     source = "{{ a }}{% if a %}{% break %}{% endif %}b"
-    compile_source(source, html=True, is_piece=True)
+    assert compile_source(source, html=True, is_piece=True).render({"a": 1}) == "1"
     around = "{% isolate a: 1 %}" + source + "{% endisolate %}c"
     assert render(around) == "1c"
 

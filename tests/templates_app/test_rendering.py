@@ -1,5 +1,6 @@
 """From an author's sources to a mail: the one way for previews and for sending."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -120,3 +121,10 @@ def test_plain_strings_stay_as_they_are():
 
 def test_a_mail_of_one_text_only_has_no_html():
     assert finished(text="Hi").mail.html == ""
+
+
+def test_a_partial_that_ends_early_can_be_shown_alone():
+    source = MailSource(html="{{ a }}{% if a %}{% break %}{% endif %}b", own_id="x")
+    assert "1" in render(finish(source, Shelf()).mail, {"a": 1}).text
+    with pytest.raises(FinishProblem, match="'break' stands outside a loop"):
+        finish(replace(source, own_id=""), Shelf())
