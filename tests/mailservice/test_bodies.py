@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 
 from accounts.services import NewApiKey
 from delivery.link_keys import forget_link_keys
-from delivery.models import Message, Suppression
+from delivery.models import LinkKey, Message, Suppression
 from delivery.unsubscribing import MailLink, seal_link
 from inbound.models import EventSource, RawEvent, ReturnedMail
 from inbound.services.returned_hook import renew_returned_token, returned_url
@@ -38,7 +38,9 @@ def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(autouse=True)
-def _keys_are_those_of_this_database() -> Iterator[None]:
+def _keys(transactional_db: None) -> Iterator[None]:
+    # The server lives through all tests and remembers the keys of the first.
+    LinkKey.objects.create(number=0, secret="5a" * 32)
     forget_link_keys()
     yield
     forget_link_keys()
