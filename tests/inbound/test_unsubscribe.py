@@ -155,7 +155,7 @@ def test_links_work_after_the_message_is_purged_and_after_a_new_key(user: User) 
     assert rows() == [(BOB, "marketing", "", "unsubscribe")]
 
 
-@pytest.mark.parametrize("bad", ["x", "A" * 90, "A" * 3_000, "%FF%FE", "a%00b"])
+@pytest.mark.parametrize("bad", ["x", "A" * 90, "A" * 3_000, "%FF%FE"])
 def test_a_wrong_token_is_a_page_with_404(bad: str) -> None:
     for page in (bad, f"{bad}/preferences"):
         for method in ("get", "head", "post"):
