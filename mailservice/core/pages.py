@@ -58,14 +58,17 @@ class StaticFiles(_PagesOnly, WhiteNoiseMiddleware):  # type: ignore[misc]  # as
 
 
 class NulRefusal(_PagesOnly, MiddlewareMixin):
-    """Refuses addresses with a NUL: no page has one, and PostgreSQL takes none.
+    """Refuses the console's addresses with a NUL: none has one, and PostgreSQL takes none.
 
-    Filters of lists hand over what stands in the address as it is. The API names the parameter.
+    Filters of lists hand over what stands in the address as it is. The API names the parameter,
+    and to pages for everybody a link with a NUL is one that does not work.
     """
 
-    def process_request(self, request: HttpRequest) -> None:
+    def process_view(self, request: HttpRequest, *_view: object) -> None:
         """Raise `BadRequest` for a NUL in path or query."""
-        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+        has_nul = "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", "")
+        match = request.resolver_match
+        if has_nul and match is not None and "admin" in match.app_names:
             raise BadRequest("There is a NUL in the address.")
 
 

@@ -82,7 +82,7 @@ def test_pages_of_the_list_follow_each_other_without_gap_or_overlap(
 
 
 @pytest.mark.parametrize(
-    "junk", ["before=junk", "after=%00", "status=junk", "lane=x", "when=x", "provider=x"]
+    "junk", ["before=junk", "after=junk", "status=junk", "lane=x", "when=x", "provider=x"]
 )
 def test_junk_in_the_address_shows_the_list(root: Client, post: Post, junk: str) -> None:
     post()

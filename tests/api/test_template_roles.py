@@ -186,13 +186,25 @@ def test_publishing_a_partial_says_which_mails_are_behind_it(behind: Api) -> Non
     assert said["behind_it"] == ["fresh", "welcome"]
 
 
-def test_a_mail_that_no_longer_fits_stays_and_is_told(behind: Api) -> None:
-    behind.patch("/templates/foot", {"slug": "footer"})
-    refused = behind.post("/templates/welcome/republish")
+def test_a_mail_that_no_longer_fits_stays_and_is_told(api: Api) -> None:
+    base = {"html": "{% block top %}{% endblock %}{{ content }}"}
+    mail = {"subject": "Hi", "html": '{% layout "base" %}{% block top %}x{% endblock %}'}
+    published(api, slug="base", kind="layout", texts={"default": base})
+    published(api, texts={"default": mail})
+    api.put("/templates/base/draft/default", {"html": "{{ content }}"})
+    api.post("/templates/base/publish")
+    refused = api.post("/templates/welcome/republish")
     assert refused.status_code == 400
     assert "no longer fits" in refused.json()["message"]
-    assert "'footer'" in refused.json()["details"]["html"][0]["message"]
-    assert behind.get("/templates/welcome").json()["published_version"] == 1
+    assert "has no block 'top'" in refused.json()["details"]["html"][0]["message"]
+    assert api.get("/templates/welcome").json()["published_version"] == 1
+
+
+def test_a_partial_that_mails_use_keeps_its_name(behind: Api) -> None:
+    refused = behind.patch("/templates/foot", {"slug": "footer"})
+    assert faults_of(refused)["slug"][0]["message"] == (
+        "Used by fresh, welcome: they would not find it under another name."
+    )
 
 
 def test_republishing_needs_the_right_to_publish(api: Api, common: Api) -> None:
