@@ -25,6 +25,8 @@ _SENDER = re.compile(
     r"unauthori[sz]ed|unauthenticated|does ?n[o']t (match|exist)|does not (match|exist)|"
     r"(not|n't) (\w+ )?(verified|validated|allowed|permitted|accepted|authori[sz]ed|confirmed|"
     r"registered|found|owned|match|exist))|"
+    r"\byour (\w+ ){0,2}?domain\b.{0,60}?"
+    r"\b(blocked|listed|banned|denied|rejected|refused|suspended|not \w+)|"
     r"not owned by|send-?as-?denied|send as this sender|"
     r"(e-?mail address(es)?|identit(y|ies))\b.{0,80}?\b(is|are|n't|was|were)? ?not verified|"
     r"unconfigured (sending )?domain|relay(ing)? disallowed as|authority to send from|"
@@ -44,7 +46,7 @@ _ACCOUNT = re.compile(
     r"banned send(er|ing)|traffic not accepted from|access from ip address|"
     r"\b(your|sending|source|client) (ip|ip address|host|network|mail ?server|server)\b.{0,60}?"
     r"\b(blocked|listed|banned|denied|rejected|refused|not (allowed|permitted|authori[sz]ed))|"
-    r"\byour (\w+ ){0,2}?(account|user|mailbox|domain|subscription)\b.{0,60}?"
+    r"\byour (\w+ ){0,2}?(account|user|mailbox|subscription)\b.{0,60}?"
     r"\b(suspended|disabled|blocked|locked|terminated|closed|restricted|deactivated)|"
     r"\bsending\b.{0,30}?\b(suspended|paused|disabled|blocked) for (this|your) account",
     re.IGNORECASE,

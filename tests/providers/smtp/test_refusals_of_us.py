@@ -48,6 +48,7 @@ SENDER = [
     # Gmail, and whoever checks the sender's domain
     ((DATA,), ("550 5.7.26 Unauthenticated email from example.com is not accepted due to domain's "
               "DMARC policy.")),
+    (ANYWHERE, "550 5.7.1 Your domain example.com is blocked by policy"),
     (ANYWHERE, "550 SPF check failed for example.com"),
     (ENVELOPE, "550 5.1.1 <bob@example.net> rejected: SPF check failed"),
 ]  # fmt: skip
