@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 #: Each returns names of email types. Apps above this one append theirs when they are ready.
 sources: list[Callable[[], Iterable[str]]] = []
+#: Of a name: to compare long ones takes long.
+_MAX_CHARS = 40
 
 
 def fault_of_type(name: str) -> str:
@@ -20,6 +22,7 @@ def fault_of_type(name: str) -> str:
     known = {each for source in sources for each in source()}
     if name in known:
         return ""
-    likely = get_close_matches(name, sorted(known), n=1)
+    shown = name[:_MAX_CHARS]
+    likely = get_close_matches(shown, sorted(known), n=1)
     hint = f" Did you mean “{likely[0]}”?" if likely else " Create it first."
-    return f"There is no email type “{name}”.{hint}"
+    return f"There is no email type “{shown}”.{hint}"

@@ -18,7 +18,6 @@ from providers.api.reading import (
     is_text,
     read_members,
 )
-from providers.mail_types import fault_of_type
 from providers.pricing import MAX_PRICE
 from providers.routing import MessageFacts, WhatIf
 
@@ -60,15 +59,12 @@ def read_question(
     for name, (least, most) in _BOUNDS.items():
         if name in found and not least <= found[name] <= most:
             faults.append((name, "out_of_range", f"Must be from {least} to {most:,}."))
-    email_type = found.get("email_type", "transactional")
-    if words := fault_of_type(email_type):
-        faults.append(("email_type", "not_found", words))
     pinned = as_id(found.get("pinned_provider_id"))
     if pinned is not None and pinned not in known:
         faults.append(("provider_id", "not_found", "There is no such provider."))
     facts = MessageFacts(
         owner_id=owner_id,
-        email_type=email_type,
+        email_type=found.get("email_type", "transactional"),
         from_email=_read_from(given.get("from"), faults),
         pinned_provider_id=pinned,
         api_key_id=as_id(found.get("api_key_id")) or api_key_id,

@@ -17,6 +17,7 @@ from mailservice.core.rest import page_body, refuse_unknown
 from providers.api.explain_fields import present_decision, read_question
 from providers.api.reading import as_id
 from providers.api.rule_fields import in_api_words, present, read_rule
+from providers.mail_types import fault_of_type
 from providers.models import Provider, RoutingRule
 from providers.routing import choose, suppose
 from providers.rules import create_rule, delete_rule, update_rule
@@ -141,5 +142,7 @@ class ExplainRouting(APIView):
         facts, what_if = read_question(
             request.data, owner_id=key.user_id, api_key_id=key.pk, known=frozenset(usable)
         )
+        if words := fault_of_type(facts.email_type):
+            raise InvalidInputError.for_field("email_type", words, code="not_found")
         snapshot = suppose(take_snapshot(timezone.now()), what_if)
         return Response(present_decision(choose(facts, snapshot), snapshot))

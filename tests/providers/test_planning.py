@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from accounts.models import User
+from delivery.models import EmailType
 from providers.models import Provider
 from providers.planning import Question, Supposed, capacity_of, plan_split
 from providers.pricing import NANOS, Tier
@@ -151,6 +152,7 @@ def test_too_little_data_asks_for_the_volume(ses):
 
 
 def test_rules_keep_an_email_type_at_their_targets(ses, postmark, user):
+    EmailType.objects.create(name="receipt")
     create_rule(
         owner_id=None, name="receipts", targets=[Target(postmark.pk)], email_types=["receipt"]
     )
@@ -175,6 +177,7 @@ def test_a_rule_that_splits_by_weight_binds_nobody_and_hides_those_after_it(ses,
 
 
 def test_a_volume_is_shared_among_types_as_the_ledger_did(ses, postmark, user):
+    EmailType.objects.create(name="receipt")
     create_rule(
         owner_id=None, name="receipts", targets=[Target(postmark.pk)], email_types=["receipt"]
     )
@@ -191,6 +194,7 @@ def test_rules_that_also_look_at_other_things_are_remarked_on(ses, user):
 
 
 def test_a_type_without_any_account_left_is_told(ses, postmark, user):
+    EmailType.objects.create(name="receipt")
     create_rule(
         owner_id=None, name="receipts", targets=[Target(postmark.pk)], email_types=["receipt"]
     )
