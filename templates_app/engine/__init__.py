@@ -1,6 +1,5 @@
 """The sandboxed template language: Liquid over plain data, with strict variables and bounds."""
 
-from templates_app.engine.analysis import EACH
 from templates_app.engine.compiled import (
     Compiled,
     compile_source,
@@ -14,6 +13,7 @@ from templates_app.engine.errors import (
     place,
 )
 from templates_app.engine.hints import did_you_mean
+from templates_app.engine.needs import EACH
 from templates_app.engine.scan import Construct, liquid_chars, scan
 
 __all__ = [

@@ -8,9 +8,8 @@ is false and every context calls for one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from liquid import BoundTemplate, RenderContext
 from liquid.builtin.expressions import FilteredExpression, Literal, Path
@@ -20,40 +19,26 @@ from liquid.builtin.tags.capture_tag import CaptureNode
 from liquid.builtin.tags.for_tag import BreakNode, ContinueNode, ForNode
 from liquid.exceptions import LiquidSyntaxError
 
-from templates_app.engine.certainty import CONDITIONAL, LOOP, UNKNOWN, Judge, Meaning, Names
+from templates_app.engine.certainty import CONDITIONAL, LOOP, UNKNOWN, Judge, Meaning
 from templates_app.engine.context import BoundedRange, DirectPath
 from templates_app.engine.hints import did_you_mean
 from templates_app.engine.limits import MAX_RANGE
 from templates_app.engine.locales import FACT_NAMES, MAIL_FACTS
+from templates_app.engine.needs import EACH, Names, Need, needs_of
 from templates_app.engine.nodes import IsolateNode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from liquid.ast import Node
     from liquid.expression import Expression
-
-#: Stands in a path for "each item of the list".
-EACH = "[]"
 
 #: What their expressions name need not be there; a partial may have a default for its argument.
 _EXCUSED = (*CONDITIONAL, IsolateNode)
 _BRANCHING = (*CONDITIONAL, ForNode)
+#: Longer paths are left to a rendering, which has bounds of its own.
+_MAX_PATH = 40
 _INTERRUPTS = (BreakNode, ContinueNode)
-
-#: Longer texts and lists may reach a bound of the sandbox.
-_SHORT_TEXT = 10_000
-_SHORT_LIST = 100
-
-
-class Need(NamedTuple):
-    """A path a template reads from its context."""
-
-    path: Names
-    #: False if it may be absent.
-    is_required: bool = True
-    #: True if it must be a text or a number, of an ordinary length.
-    is_plain: bool = False
-    #: True if it must be absent.
-    is_unwanted: bool = False
 
 
 @dataclass(slots=True)
@@ -66,13 +51,10 @@ class Needs:
     #: True if it reads what the mail knows of itself, which a context may hide.
     reads_facts: bool = False
 
-    def all(self) -> tuple[Need, ...]:
+    def tree(self) -> Need:
         """Return what the context must be so that nothing can fail, if `is_exact`."""
-        paths = {**self.paths, **self.plain_paths}
-        found = [Need(path, path in self.paths, path in self.plain_paths) for path in paths]
-        if self.reads_facts:
-            found.append(Need((MAIL_FACTS,), is_required=False, is_unwanted=True))
-        return tuple(found)
+        unwanted = MAIL_FACTS if self.reads_facts else ""
+        return needs_of(self.paths, self.plain_paths, unwanted=unwanted)
 
 
 def prepare(template: BoundTemplate, *, is_piece: bool = False) -> Needs:
@@ -84,61 +66,10 @@ def prepare(template: BoundTemplate, *, is_piece: bool = False) -> Needs:
     walk = _Walk(template, is_piece=is_piece)
     for node in template.nodes:
         walk.visit(node, {}, is_certain=True)
-    walk.needs.plain_paths = walk.judge.plain_paths
-    return walk.needs
-
-
-def are_met(needs: tuple[Need, ...], context: Mapping[str, object]) -> bool:
-    """Tell whether the context is all that is needed."""
-    return all(_meets(context, need, 0) for need in needs)
-
-
-def missing_paths(paths: tuple[Names, ...], context: Mapping[str, object]) -> list[Names]:
-    """Return those of the paths that the context does not hold."""
-    return [path for path in paths if not _holds(context, path, 0)]
-
-
-def _holds(value: object, path: Names, position: int) -> bool:
-    for index in range(position, len(path)):
-        name = path[index]
-        if name == EACH:
-            if type(value) is not list:
-                return False
-            return all(_holds(item, path, index + 1) for item in value)
-        if not isinstance(value, Mapping) or name not in value:
-            return index == len(path) - 1 and _has_property(value, name)
-        value = value[name]
-    return True
-
-
-def _has_property(value: object, name: str) -> bool:
-    """Tell whether liquid finds `size`, `first` or `last` on a value that does not hold it."""
-    if name == "size":
-        return isinstance(value, (str, list, Mapping))
-    return name in {"first", "last"} and isinstance(value, list) and bool(value)
-
-
-def _meets(value: object, need: Need, position: int) -> bool:
-    path = need.path
-    for index in range(position, len(path)):
-        name = path[index]
-        if name == EACH:
-            if type(value) is not list or len(value) > _SHORT_LIST:
-                return False
-            return all(_meets(item, need, index + 1) for item in value)
-        if not (type(value) is dict or isinstance(value, Mapping)) or name not in value:
-            if index == len(path) - 1 and _has_property(value, name):
-                # What stands first or last may be anything.
-                return name == "size" or not need.is_plain
-            return not need.is_required
-        value = value[name]
-    return not need.is_unwanted and (not need.is_plain or _is_plain(value))
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, str):
-        return len(value) <= _SHORT_TEXT
-    return value is None or isinstance(value, (int, float))
+    needs = walk.needs
+    needs.plain_paths = walk.judge.plain_paths
+    needs.is_exact &= all(len(path) <= _MAX_PATH for path in (*needs.paths, *needs.plain_paths))
+    return needs
 
 
 class _Walk:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from liquid.builtin.expressions import Filter, LoopExpression
     from liquid.expression import Expression
 
-Names = tuple[str, ...]
+    from templates_app.engine.needs import Names
 
 CONDITIONAL = (IfNode, UnlessNode, CaseNode, ConditionalBlockNode, MultiExpressionBlockNode)
 #: True or false for any two values.

@@ -15,7 +15,7 @@ from liquid.exceptions import LiquidError, LiquidInterrupt, ResourceLimitError, 
 from liquid.undefined import FalsyStrictUndefined
 
 from templates_app.engine import filters, nodes
-from templates_app.engine.analysis import are_met, missing_paths, prepare
+from templates_app.engine.analysis import prepare
 from templates_app.engine.context import OutputBuffer, SandboxContext
 from templates_app.engine.errors import (
     TemplateRenderProblem,
@@ -25,6 +25,7 @@ from templates_app.engine.errors import (
 )
 from templates_app.engine.hints import did_you_mean, missing, words_for
 from templates_app.engine.limits import MAX_ELEMENTS, MAX_NESTING, MAX_OUTPUT_CHARS, MAX_SECONDS
+from templates_app.engine.needs import missing_paths
 from templates_app.engine.scan import scan
 from templates_app.engine.sentences import plainly
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from liquid.token import Token
 
-    from templates_app.engine.certainty import Names
+    from templates_app.engine.needs import Names
 
 _CACHED_TEMPLATES = 512
 #: Larger sources are compiled each time, so that the cache stays within some 50 MB.
@@ -71,7 +72,7 @@ class Compiled:
         self.required_paths: tuple[Names, ...] = tuple(needs.paths)
         #: False if only a rendering tells whether a context will do.
         self.is_exact = needs.is_exact
-        self._needs = needs.all()
+        self._needs = needs.tree()
         self._template = template
         self._nodes = tuple(nodes.runs_of(template.nodes))
         #: True if the template is text without any Liquid in it.
@@ -79,7 +80,7 @@ class Compiled:
 
     def surely_takes(self, context: Mapping[str, object]) -> bool:
         """Tell, without rendering, whether nothing can fail; often it cannot be told."""
-        return self.is_exact and are_met(self._needs, context)
+        return self.is_exact and self._needs.is_met(context)
 
     def render(
         self,

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from templates_app.engine.analysis import EACH
 from templates_app.engine.hints import did_you_mean
+from templates_app.engine.needs import EACH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

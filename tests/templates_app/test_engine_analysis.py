@@ -154,6 +154,14 @@ def test_the_usual_mail_is_judged_by_its_source(source):
     assert compiled(source).is_exact
 
 
+def test_a_path_of_any_length_is_judged():
+    source, value = "{{ a" + ".a" * 2_000 + " }}", "x"
+    for _ in range(300):
+        value = {"a": value}
+    assert not compiled(source).is_exact
+    assert first_problem([compiled(source)], {"a": value}).code == "missing_variable"
+
+
 @pytest.mark.parametrize(
     ("context", "is_sure"),
     [
