@@ -155,11 +155,14 @@ def test_the_usual_mail_is_judged_by_its_source(source):
 
 
 def test_a_path_of_any_length_is_judged():
-    source, value = "{{ a" + ".a" * 2_000 + " }}", "x"
+    source = "{{ a" + ".a" * 2_000 + " }}"
+    context = {"a": "x"}
     for _ in range(300):
-        value = {"a": value}
+        context = {"a": context}  # type: ignore[dict-item]
     assert not compiled(source).is_exact
-    assert first_problem([compiled(source)], {"a": value}).code == "missing_variable"
+    found = first_problem([compiled(source)], context)
+    assert found is not None
+    assert found.code == "missing_variable"
 
 
 @pytest.mark.parametrize(
