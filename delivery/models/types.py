@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -66,6 +67,12 @@ class EmailType(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse a longest wait below the first."""
+        first, longest = self.retry_first_seconds, self.retry_max_seconds
+        if first is not None and longest is not None and longest < first:
+            raise ValidationError({"retry_max_seconds": "At least as long as the first wait."})
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from delivery.models import EmailType
 from delivery.retries import GREYLIST_MINIMUM, RETRY_AFTER_MAXIMUM, RetryPolicy, next_attempt_at
 from providers.ports import Reason
 
@@ -169,3 +171,12 @@ def test_what_an_account_leaves_open_stays_the_types() -> None:
     assert POLICY.at(None, 600).first == MINUTE
     # A first wait above the longest one lengthens that.
     assert POLICY.at(20_000, None).maximum == timedelta(seconds=20_000)
+
+
+def test_a_longest_wait_below_the_first_is_refused() -> None:
+    with pytest.raises(ValidationError) as caught:
+        EmailType(name="slow", retry_first_seconds=600, retry_max_seconds=60).clean()
+    assert caught.value.message_dict == {
+        "retry_max_seconds": ["At least as long as the first wait."]
+    }
+    EmailType(name="even", retry_first_seconds=60, retry_max_seconds=60).clean()
