@@ -71,7 +71,8 @@ class EmailType(models.Model):
     def clean(self) -> None:
         """Refuse a longest wait below the first."""
         first, longest = self.retry_first_seconds, self.retry_max_seconds
-        if first is not None and longest is not None and longest < first:
+        # A field whose own value was refused has none.
+        if None not in (first, longest) and longest < first:
             raise ValidationError({"retry_max_seconds": "At least as long as the first wait."})
 
     @property
