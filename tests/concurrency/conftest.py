@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.sink import statistics
 from tests.support.chaos import Cluster, cluster
-from tests.support.workers import ROOT
+from tests.support.workers import ROOT, wait_until
 
 
 @dataclass
@@ -28,8 +29,10 @@ class SinkProcess:
         return Counter(line.split("\t")[0] for line in lines)
 
     def settle(self) -> Counter[str]:
-        """The same, after the sink has written what it holds."""
+        """The same, after the sink has taken what was on its way and written what it holds."""
         time.sleep(0.3)
+        received, _ = statistics(self.port)
+        wait_until(lambda: self.message_ids().total() >= received)
         return self.message_ids()
 
 

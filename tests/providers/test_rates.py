@@ -67,8 +67,16 @@ def test_accounts_have_buckets_of_their_own() -> None:
 
 
 def test_over_time_it_is_the_rate() -> None:
-    # A full bucket of 25 and what 0.6 s bring.
-    assert take_for(0.6, uuid7(), 100) == pytest.approx(85, abs=5)
+    def excess() -> float:
+        # Of a full bucket of 25 and what the time brings.
+        started = time.monotonic()
+        taken = take_for(0.6, uuid7(), 100)
+        return taken - 25 - 100 * (time.monotonic() - started)
+
+    found = [excess() for _ in range(3)]
+    assert max(found) <= 1
+    # While the machine stalls, what time brings to a full bucket is lost.
+    assert max(found) >= -6
 
 
 def test_an_idle_bucket_is_forgotten_by_the_broker() -> None:

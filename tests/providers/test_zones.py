@@ -155,8 +155,10 @@ def test_no_change_of_zone_lets_racing_workers_overshoot() -> None:
             connections.close_all()
 
     with time_machine.travel(NOON), ThreadPoolExecutor(8) as pool:
+        # Only who knows the account's zone makes its usage row.
+        send(provider, 1, timezone.now())
         list(pool.map(work, range(96)))
-    assert 0 < sum(granted) <= 40
+    assert 0 < sum(granted) <= 39
     assert ProviderUsage.objects.get().reserved == 0
 
 
