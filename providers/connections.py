@@ -302,6 +302,8 @@ class _Broker:
     def __init__(self) -> None:
         self._away_until = 0.0
         self._is_away = False
+        #: Several threads may find it away, or back, at once; one of them says so.
+        self._lock = threading.Lock()
 
     def run(self, body: str, account_id: UUID, args: Sequence[Any]) -> Sequence[Any] | None:
         """Run a script over an account's keys; None if the broker does not answer."""
@@ -313,14 +315,19 @@ class _Broker:
             answer = _script(body)(keys=keys, args=args)
         except (BrokerError, OSError) as error:
             self._away_until = time.monotonic() + _AWAY_SECONDS
-            if not self._is_away:
-                self._is_away = True
+            if self._turns(is_away=True):
                 logger.warning("Each process keeps to connection caps by itself: %s", error)
             return None
-        if self._is_away:
-            self._is_away = False
+        if self._is_away and self._turns(is_away=False):
             logger.info("Connection caps are shared by all workers again")
         return answer if isinstance(answer, list) else [answer]
+
+    def _turns(self, *, is_away: bool) -> bool:
+        """Note whether it is away; tell whether that is news."""
+        with self._lock:
+            is_news = self._is_away is not is_away
+            self._is_away = is_away
+        return is_news
 
 
 @lru_cache(maxsize=8)
